@@ -1,0 +1,236 @@
+//! `gatefold.toml`: the project's name, its restricted datasets, and the environments it runs in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::contract::not_blank;
+use crate::error::{Error, Result};
+use crate::toml_file::{At, TomlFile, suggest};
+
+pub const CONFIG_FILE: &str = "gatefold.toml";
+
+/// The units of a size, in bytes; their case does not matter.
+const UNITS: [(&str, u64); 9] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub name: String,
+    /// The environment that is meant when none is named.
+    pub default_env: String,
+    /// The datasets that may hold columns of class `direct`.
+    pub restricted_datasets: BTreeSet<String>,
+    pub environments: BTreeMap<String, Environment>,
+}
+
+/// Where a run reads and writes. Paths are joined to the project's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    pub name: String,
+    pub lake: PathBuf,
+    /// `<lake>/snapshots` unless stated.
+    pub snapshots: PathBuf,
+    pub pseudonym_key_file: Option<PathBuf>,
+    /// Bytes.
+    pub memory: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    project: RawProject,
+    env: BTreeMap<String, RawEnvironment>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProject {
+    name: At<String>,
+    default_env: At<String>,
+    #[serde(default)]
+    restricted_datasets: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEnvironment {
+    lake: At<String>,
+    snapshots: Option<At<String>>,
+    pseudonym_key_file: Option<At<String>>,
+    memory: Option<At<String>>,
+}
+
+impl Config {
+    /// Reads `gatefold.toml` in the project's root.
+    ///
+    /// # Errors
+    /// `Project`: there is none, or it says something wrongly.
+    pub fn load(root: &Path) -> Result<Self> {
+        if !root.join(CONFIG_FILE).is_file() {
+            return Err(Error::project(format!("there is no {CONFIG_FILE}"))
+                .with("folder", root.display())
+                .hint("gatefold init makes a project; --project names the folder of one"));
+        }
+        Config::parse(root, &TomlFile::read(root, Path::new(CONFIG_FILE))?)
+    }
+
+    fn parse(root: &Path, file: &TomlFile) -> Result<Self> {
+        let raw: RawConfig = file.parse()?;
+        let environments = raw
+            .env
+            .into_iter()
+            .map(|(name, environment)| Ok((name.clone(), environment.read(root, file, name)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let default_env = &raw.project.default_env;
+        if !environments.contains_key(default_env.as_str()) {
+            return Err(file
+                .error(default_env.span(), format!("there is no environment '{default_env}'"))
+                .hint(suggest(default_env, environments.keys().map(String::as_str))));
+        }
+        Ok(Config {
+            name: not_blank(file, &raw.project.name)?,
+            default_env: default_env.to_string(),
+            restricted_datasets: raw.project.restricted_datasets,
+            environments,
+        })
+    }
+
+    /// The named environment, or the default one.
+    ///
+    /// # Errors
+    /// `Project`: there is no such environment.
+    pub fn environment(&self, name: Option<&str>) -> Result<&Environment> {
+        let name = name.unwrap_or(&self.default_env);
+        self.environments.get(name).ok_or_else(|| {
+            Error::project(format!("there is no environment '{name}'"))
+                .with("file", CONFIG_FILE)
+                .hint(suggest(name, self.environments.keys().map(String::as_str)))
+        })
+    }
+}
+
+impl RawEnvironment {
+    fn read(&self, root: &Path, file: &TomlFile, name: String) -> Result<Environment> {
+        let lake = folder(root, file, &self.lake)?;
+        let snapshots = match &self.snapshots {
+            Some(snapshots) => folder(root, file, snapshots)?,
+            None => lake.join("snapshots"),
+        };
+        let pseudonym_key_file =
+            self.pseudonym_key_file.as_ref().map(|key| not_blank(file, key).map(|key| root.join(key))).transpose()?;
+        let memory = self.memory.as_ref().map(|memory| file.locate(memory.span(), parse_size(memory))).transpose()?;
+        Ok(Environment { name, lake, snapshots, pseudonym_key_file, memory })
+    }
+}
+
+fn folder(root: &Path, file: &TomlFile, path: &At<String>) -> Result<PathBuf> {
+    if path.contains("://") {
+        return Err(file.error(path.span(), format!("'{path}' is not a folder")).hint("name a folder of this machine"));
+    }
+    Ok(root.join(not_blank(file, path)?))
+}
+
+/// Reads a size in bytes: `1048576`, `512MiB`, `2 GB`. Above 0.
+///
+/// # Errors
+/// `Project`: it is no size, it is 0, or it does not fit 64 bits.
+pub fn parse_size(text: &str) -> Result<u64> {
+    let refuse = || {
+        Error::project(format!("'{text}' is not a size"))
+            .hint("a whole number above 0, with KiB, MiB, GiB, KB, MB, GB or nothing (bytes): 512MiB")
+    };
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let unit = unit.trim_start();
+    let factor = match UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)) {
+        Some((_, factor)) => *factor,
+        None if unit.is_empty() => 1,
+        None => return Err(refuse()),
+    };
+    let number: u64 = number.parse().map_err(|_| refuse())?;
+    number.checked_mul(factor).filter(|bytes| *bytes > 0).ok_or_else(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[project]\nname = 'shop'\ndefault_env = 'local'\nrestricted_datasets = ['pii']\n\n\
+                        [env.local]\nlake = 'lake'\nmemory = '2GiB'\n\n\
+                        [env.big]\nlake = '/data/lake'\nsnapshots = 'in'\npseudonym_key_file = 'keys/k'\n";
+
+    fn parse(text: &str) -> Result<Config> {
+        let file = TomlFile { path: CONFIG_FILE.into(), text: text.to_owned() };
+        Config::parse(Path::new("/p"), &file)
+    }
+
+    #[test]
+    fn paths_are_joined_to_the_root() {
+        let config = parse(GOOD).unwrap();
+        let local = config.environment(None).unwrap();
+        assert_eq!((local.name.as_str(), local.memory), ("local", Some(2 << 30)));
+        assert_eq!(
+            (local.lake.as_path(), local.snapshots.as_path()),
+            (Path::new("/p/lake"), Path::new("/p/lake/snapshots"))
+        );
+        let big = config.environment(Some("big")).unwrap();
+        assert_eq!((big.lake.as_path(), big.snapshots.as_path()), (Path::new("/data/lake"), Path::new("/p/in")));
+        assert_eq!(big.pseudonym_key_file.as_deref(), Some(Path::new("/p/keys/k")));
+        assert_eq!(
+            config.environment(Some("lokal")).unwrap_err().to_string(),
+            "there is no environment 'lokal'; file: gatefold.toml; hint: did you mean 'local'?"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_at_its_place() {
+        for (from, to, expected) in [
+            ("name = 'shop'", "nam = 'shop'", "unknown key 'nam'; file: gatefold.toml:2:1; hint: did you mean 'name'?"),
+            ("name = 'shop'", "name = ''", "the text is empty; file: gatefold.toml:2:8"),
+            (
+                "'local'",
+                "'locla'",
+                "there is no environment 'locla'; file: gatefold.toml:3:15; hint: did you mean 'local'?",
+            ),
+            ("'2GiB'", "'2 gigs'", "'2 gigs' is not a size; file: gatefold.toml:8:10; hint: a whole number above 0"),
+            ("'2GiB'", "2", "integer 2 stands where a string belongs; file: gatefold.toml:8:10"),
+            ("lake = 'lake'", "lak = 'lake'", "unknown key 'lak'; file: gatefold.toml:7:1; hint: did you mean 'lake'?"),
+            ("lake = 'lake'\n", "", "the key 'lake' is missing; file: gatefold.toml:6:1"),
+            ("'/data/lake'", "'gs://b/l'", "'gs://b/l' is not a folder; file: gatefold.toml:11:8"),
+            ("[env.local]", "[env.local", "file: gatefold.toml:6:11"),
+        ] {
+            let refusal = parse(&GOOD.replacen(from, to, 1)).expect_err(to).to_string();
+            assert!(refusal.contains(expected), "{to}\n{refusal}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_whole_numbers_with_a_unit() {
+        for (text, bytes) in [("1", 1), ("512MiB", 512 << 20), ("2 gb", 2_000_000_000), (" 3KiB ", 3072), ("7B", 7)] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for bad in ["", "0", "-1", "1.5GB", "GiB", "1 G", "18446744073709551616", "99999999999GiB", "1é"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_project_says_how_to_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Config::load(folder.path()).unwrap_err();
+        assert_eq!(error.message(), "there is no gatefold.toml");
+        assert_eq!(error.hint_text(), Some("gatefold init makes a project; --project names the folder of one"));
+    }
+}

@@ -1,0 +1,108 @@
+//! A project as its files state it: configuration, contracts, jobs, and the order in which the jobs run.
+//!
+//! Loading reads text files and nothing else: no data, no network. A project that loads has no unknown name, no cycle
+//! and no column of class `direct` outside a restricted dataset; that the models fit it is for the engine to say.
+
+mod graph;
+pub use graph::upstream;
+mod select;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::Config;
+use crate::contract::SnapshotContract;
+use crate::error::{Error, Result};
+use crate::job::{Job, JobFile, Scope};
+use crate::names::{JobName, SnapshotName};
+use crate::toml_file::TomlFile;
+
+const JOBS_FOLDER: &str = "jobs";
+const SNAPSHOTS_FOLDER: &str = "jobs/snapshots";
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Project {
+    pub root: PathBuf,
+    pub config: Config,
+    pub snapshots: BTreeMap<SnapshotName, SnapshotContract>,
+    pub jobs: BTreeMap<JobName, Job>,
+    /// Every job after those whose tables of the same day it reads; ties by name.
+    pub order: Vec<JobName>,
+}
+
+impl Project {
+    /// Reads the project in the folder `root`.
+    ///
+    /// # Errors
+    /// `Project`: the first thing found wrong, with its place and what to do.
+    pub fn load(root: &Path) -> Result<Self> {
+        let config = Config::load(root)?;
+        let mut snapshots: BTreeMap<SnapshotName, SnapshotContract> = BTreeMap::new();
+        for (stem, path) in toml_files(root, SNAPSHOTS_FOLDER)? {
+            let name = SnapshotName::new(stem).map_err(|error| error.with("file", path.display()))?;
+            snapshots.insert(name.clone(), SnapshotContract::parse(name, TomlFile::read(root, &path)?)?);
+        }
+        let mut files: BTreeMap<JobName, JobFile> = BTreeMap::new();
+        for (stem, path) in toml_files(root, JOBS_FOLDER)? {
+            let name = JobName::new(stem).map_err(|error| error.with("file", path.display()))?;
+            files.insert(name, JobFile::read(root, &path)?);
+        }
+        refuse_shared_names(&snapshots, &files)?;
+        let scope = Scope { root, config: &config, snapshots: &snapshots, jobs: &files };
+        let jobs = files
+            .iter()
+            .map(|(name, file)| Ok((name.clone(), Job::read(name, file, &scope)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        let order = graph::order(&jobs)?;
+        Ok(Project { root: root.to_owned(), config, snapshots, jobs, order })
+    }
+
+    /// The jobs that any of the selectors names, in the order they run; no selector names them all.
+    ///
+    /// As in dbt: `name`, `tag:word`, with `+` before it for what it reads of the same day, with `+` after it for what reads it.
+    ///
+    /// # Errors
+    /// `Project`: a selector names nothing.
+    pub fn select(&self, selectors: &[String]) -> Result<Vec<JobName>> {
+        select::select(&self.jobs, &self.order, selectors)
+    }
+}
+
+/// The TOML files of a folder by their stems, sorted; a folder that does not exist has none.
+pub(crate) fn toml_files(root: &Path, folder: &str) -> Result<BTreeMap<String, PathBuf>> {
+    let unreadable =
+        |error: std::io::Error| Error::project(format!("the folder '{folder}' cannot be read")).source(error);
+    if !root.join(folder).exists() {
+        return Ok(BTreeMap::new());
+    }
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(root.join(folder)).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(stem, Path::new(folder).join(path.file_name().unwrap_or_default()));
+    }
+    Ok(files)
+}
+
+/// In SQL snapshots and tables stand side by side, so a name is one or the other.
+fn refuse_shared_names(
+    snapshots: &BTreeMap<SnapshotName, SnapshotContract>,
+    jobs: &BTreeMap<JobName, JobFile>,
+) -> Result<()> {
+    for (job, file) in jobs {
+        if let Some((_, contract)) = snapshots.iter().find(|(snapshot, _)| snapshot.as_str() == job.as_str()) {
+            return Err(file
+                .file
+                .error(0..0, format!("'{job}' is a job and a snapshot"))
+                .with("snapshot", contract.file.display())
+                .hint("rename one of the files"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
