@@ -1,0 +1,11 @@
+//! DataFusion as this project uses it: sessions under one memory limit, tables over named Parquet files, models.
+
+pub mod functions;
+mod model;
+mod parquet_table;
+mod pool;
+mod session;
+
+pub use model::{Model, engine_error, name_known_tables, parameters, plan_error};
+pub use parquet_table::{DataFile, FILE_COLUMN, ParquetTable, ROW_COLUMN};
+pub use session::{Engine, EngineOptions, Joins, default_memory};

@@ -1,0 +1,116 @@
+//! One limit for all that joins, sorts and aggregates hold, of which none may take much.
+//!
+//! DataFusion's fair pool divides the limit by the operators that are there when one asks. The sorts of a plan of many merge
+//! joins start one after the other: the first find themselves alone, fill half of the limit, and keep it while they merge;
+//! the last find nothing, not even room for one batch, and have nothing to spill. Here an operator that can spill does so at
+//! a fixed part of the limit, however many there are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{
+    GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// What one operator may hold is this part of the limit, where joins merge: such a plan has two dozen sorts on two threads.
+pub(super) const MERGE_PARTS: usize = 32;
+/// Where joins hash, there are few operators that could spill.
+pub(super) const HASH_PARTS: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct PartsPool {
+    /// The limit for all, whatever their part is.
+    all: Arc<GreedyMemoryPool>,
+    part_bytes: usize,
+}
+
+impl PartsPool {
+    pub fn new(all: &Arc<GreedyMemoryPool>, limit_bytes: usize, parts: usize) -> Self {
+        PartsPool { all: Arc::clone(all), part_bytes: limit_bytes / parts }
+    }
+}
+
+impl fmt::Display for PartsPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes an operator, {}", self.part_bytes, self.all)
+    }
+}
+
+impl MemoryPool for PartsPool {
+    fn name(&self) -> &str {
+        "parts"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.all.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.all.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.all.grow(reservation, additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.all.shrink(reservation, shrink);
+    }
+
+    /// Who holds nothing yet may take a batch that is larger than its part: there is nothing that it could spill.
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let held = reservation.size();
+        if reservation.consumer().can_spill() && held > 0 && held + additional > self.part_bytes {
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{} holds {held} bytes of its part of {}",
+                reservation.consumer().name(),
+                self.part_bytes
+            )));
+        }
+        self.all.try_grow(reservation, additional)
+    }
+
+    fn reserved(&self) -> usize {
+        self.all.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.all.memory_limit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> Arc<dyn MemoryPool> {
+        let limit = 3_200;
+        Arc::new(PartsPool::new(&Arc::new(GreedyMemoryPool::new(limit)), limit, MERGE_PARTS))
+    }
+
+    #[test]
+    fn one_that_can_spill_stops_at_its_part_and_others_at_the_limit() {
+        let pool = pool();
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        sort.try_grow(60).unwrap();
+        sort.try_grow(40).unwrap();
+        assert!(sort.try_grow(1).is_err(), "its part is 100");
+        let build = MemoryConsumer::new("build").register(&pool);
+        build.try_grow(3_000).unwrap();
+        assert!(build.try_grow(101).is_err(), "the limit is 3,200");
+        let late = MemoryConsumer::new("late").with_can_spill(true).register(&pool);
+        late.try_grow(100).unwrap();
+        assert_eq!(pool.reserved(), 3_200);
+        drop((sort, build, late));
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
+    fn a_batch_larger_than_a_part_is_taken_by_one_that_holds_nothing() {
+        let pool = pool();
+        let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        sort.try_grow(500).unwrap();
+        assert!(sort.try_grow(1).is_err());
+    }
+}

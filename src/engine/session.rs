@@ -1,0 +1,129 @@
+//! Sessions: one memory pool and one spill folder for the whole run, whatever runs side by side.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::engine::functions;
+use crate::engine::pool::{HASH_PARTS, MERGE_PARTS, PartsPool};
+use crate::error::{Error, Result};
+use crate::pseudonym::PseudonymKey;
+use crate::storage::Storage;
+
+/// Below this share of memory for one sort or merge there is nothing left to work with.
+const LEAST_MEMORY_BYTES: u64 = 64 << 20;
+const MOST_BATCH_ROWS: usize = 8_192;
+/// The pool gives every sort of a plan an equal part, and a part must take a few batches: with less memory they are smaller.
+const MEMORY_PER_BATCH_ROW: u64 = 128 << 10;
+/// So many spilled runs are merged at once; each holds a batch in memory that cannot spill again.
+const SPILLED_RUNS_AT_ONCE: usize = 8;
+/// How many of the hungriest operators an out-of-memory message names.
+const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// What joins, sorts and aggregates may hold together, in bytes.
+    pub memory_bytes: u64,
+    pub threads: usize,
+    /// Where they spill what does not fit.
+    pub spill_folder: PathBuf,
+    pub key: Option<Arc<PseudonymKey>>,
+}
+
+/// How joins are planned. A hash join is faster and holds its build side in memory; a merge join sorts, and sorts spill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joins {
+    Hash,
+    Merge,
+}
+
+#[derive(Debug)]
+pub struct Engine {
+    /// Both under one limit; they differ in how much of it one operator may hold.
+    hashing: Arc<RuntimeEnv>,
+    merging: Arc<RuntimeEnv>,
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// Errors: a limit too small to work with (exit 2).
+    pub fn new(options: EngineOptions) -> Result<Self> {
+        if options.memory_bytes < LEAST_MEMORY_BYTES {
+            return Err(Error::project(format!("{} bytes of memory are too few", options.memory_bytes))
+                .hint(format!("give --memory at least {} MiB", LEAST_MEMORY_BYTES >> 20)));
+        }
+        let limit_bytes = options.memory_bytes as usize;
+        let all = Arc::new(GreedyMemoryPool::new(limit_bytes));
+        let pool = |parts| Arc::new(TrackConsumersPool::new(PartsPool::new(&all, limit_bytes, parts), NAMED_CONSUMERS));
+        let spill = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]))
+            .with_max_temp_directory_size(u64::MAX)
+            .with_max_spill_merge_fan_in(SPILLED_RUNS_AT_ONCE);
+        let failed = |error| Error::internal("failed to set up the engine").source(error);
+        let hashing = RuntimeEnvBuilder::new()
+            .with_memory_pool(pool(HASH_PARTS))
+            .with_disk_manager_builder(spill)
+            .build_arc()
+            .map_err(failed)?;
+        let merging = RuntimeEnvBuilder::from_runtime_env(&hashing).with_memory_pool(pool(MERGE_PARTS));
+        Ok(Engine { merging: merging.build_arc().map_err(failed)?, hashing, options })
+    }
+
+    pub fn register(&self, storage: &Storage) {
+        self.hashing.register_object_store(storage.url().as_ref(), Arc::clone(storage.store()));
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub fn session(&self, joins: Joins) -> SessionContext {
+        let runtime = match joins {
+            Joins::Hash => &self.hashing,
+            Joins::Merge => &self.merging,
+        };
+        let context = SessionContext::new_with_config_rt(self.config(joins), Arc::clone(runtime));
+        functions::register(&context, self.options.key.clone());
+        context
+    }
+
+    fn config(&self, joins: Joins) -> SessionConfig {
+        // The planner sorts and merges only above one partition.
+        let partitions = match joins {
+            Joins::Hash => self.options.threads.max(1),
+            Joins::Merge => self.options.threads.max(2),
+        };
+        let batch_rows = match joins {
+            Joins::Hash => MOST_BATCH_ROWS,
+            Joins::Merge => {
+                (self.options.memory_bytes / MEMORY_PER_BATCH_ROW).clamp(1_024, MOST_BATCH_ROWS as u64) as usize
+            }
+        };
+        let mut config = SessionConfig::new()
+            .with_batch_size(batch_rows)
+            .with_target_partitions(partitions)
+            .with_information_schema(false)
+            .with_collect_statistics(false);
+        let options = config.options_mut();
+        options.sql_parser.collect_spans = true;
+        options.optimizer.prefer_hash_join = joins == Joins::Hash;
+        options.execution.parquet.pushdown_filters = false;
+        // A sort sets this much aside for its own merge; the default of 10 MB for each of many sorts starves a small pool.
+        options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);
+        config
+    }
+}
+
+/// Half of the machine's memory, at least a gigabyte.
+pub fn default_memory() -> u64 {
+    let total = sysinfo::System::new_with_specifics(
+        sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+    )
+    .total_memory();
+    (total / 2).max(1 << 30)
+}
