@@ -1,0 +1,253 @@
+//! What a job reads, at the state in which it reads it: first only found, so that a run with nothing to do ends early,
+//! then verified, each snapshot once a run however many jobs read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use datafusion::prelude::SessionContext;
+use futures::future::try_join_all;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::Run;
+use crate::contract::SnapshotContract;
+use crate::engine::{Joins, ParquetTable, engine_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::names::{Partition, SnapshotDate, SnapshotName};
+use crate::plan::{PlannedInput, PlannedJob, PlannedSource};
+use crate::publish::{LakeTable, Slice, publish_rejected_rows, slice_of};
+use crate::record::{InputKind, InputRecord, Lease, What};
+use crate::snapshot::{FoundSnapshot, Verified, find, verify};
+use crate::storage::Storage;
+use crate::validate::empty_input;
+
+/// An input that is there.
+pub enum InputState {
+    Snapshot(Arc<FoundSnapshot>),
+    Table {
+        table: Box<LakeTable>,
+        slice: Slice,
+    },
+    /// An optional partition that was never published.
+    Absent,
+}
+
+/// Finds an input without reading it. Errors (exit 10): it is not there, or not complete.
+pub async fn probe(snapshots: &Storage, lake: &Storage, input: &PlannedInput<'_>) -> Result<InputState> {
+    match &input.from {
+        PlannedSource::Snapshot { contract, date } => {
+            find(snapshots, contract, *date).await.map(|found| InputState::Snapshot(Arc::new(found)))
+        }
+        PlannedSource::Table { job, partition } => probe_table(lake, input, job, partition.as_ref()).await,
+    }
+}
+
+async fn probe_table(
+    lake: &Storage,
+    input: &PlannedInput<'_>,
+    job: &Job,
+    partition: Option<&Partition>,
+) -> Result<InputState> {
+    if let Some(partition) = partition
+        && let Some(table) = LakeTable::open(lake, &job.table.name).await?
+    {
+        let slice = slice_of(&job.table, partition);
+        if !table.files_of(&slice).is_empty() {
+            return Ok(InputState::Table { table: Box::new(table), slice });
+        }
+    }
+    if input.input.optional {
+        return Ok(InputState::Absent);
+    }
+    let wanted = partition.map_or_else(|| "a day before the calendar".to_owned(), Partition::to_string);
+    Err(Error::new(ErrorKind::InputMissing, format!("the table '{}' has no partition {wanted}", job.table.name))
+        .with("input", &input.input.at)
+        .hint(format!("run {} for that day first, or state optional = true", job.name)))
+}
+
+impl InputState {
+    pub fn record(&self, input: &PlannedInput<'_>) -> InputRecord {
+        let (name, alias) = (source_name(input), input.input.alias.clone());
+        match self {
+            InputState::Snapshot(found) => InputRecord {
+                name,
+                alias,
+                kind: InputKind::Snapshot,
+                date: Some(found.date),
+                fingerprint: found.fingerprint.clone(),
+                files: found.files.len() as u64,
+                rows: 0,
+                bytes: found.bytes(),
+            },
+            InputState::Table { table, slice } => {
+                let files = table.files_of(slice);
+                InputRecord {
+                    name,
+                    alias,
+                    kind: InputKind::Table,
+                    date: date_of(input),
+                    fingerprint: digest(files.iter().map(|file| file.path.as_str())),
+                    files: files.len() as u64,
+                    rows: files.iter().map(|file| file.rows).sum(),
+                    bytes: files.iter().map(|file| file.meta.size).sum(),
+                }
+            }
+            InputState::Absent => InputRecord {
+                name,
+                alias,
+                kind: InputKind::Table,
+                date: date_of(input),
+                fingerprint: "absent".to_owned(),
+                files: 0,
+                rows: 0,
+                bytes: 0,
+            },
+        }
+    }
+}
+
+fn source_name(input: &PlannedInput<'_>) -> String {
+    match &input.from {
+        PlannedSource::Snapshot { contract, .. } => contract.name.to_string(),
+        PlannedSource::Table { job, .. } => job.name.to_string(),
+    }
+}
+
+fn date_of(input: &PlannedInput<'_>) -> Option<SnapshotDate> {
+    match &input.from {
+        PlannedSource::Snapshot { date, .. } => Some(*date),
+        PlannedSource::Table { partition: Some(Partition::Day(date)), .. } => Some(*date),
+        PlannedSource::Table { .. } => None,
+    }
+}
+
+/// 32 hex digits over a list of texts.
+pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    crate::snapshot::hex(&hash.finalize()[..16])
+}
+
+/// Everything that decides a partition's rows: the inputs, the job's and the model's text, the contracts, the key.
+pub(super) fn fingerprint(planned: &PlannedJob<'_>, inputs: &[InputRecord], key: Option<&str>) -> String {
+    let mut parts: Vec<&str> =
+        vec![env!("CARGO_PKG_VERSION"), &planned.job.text, &planned.job.sql, key.unwrap_or_default()];
+    for (input, record) in planned.inputs.iter().zip(inputs) {
+        parts.extend([record.alias.as_str(), record.fingerprint.as_str()]);
+        if let PlannedSource::Snapshot { contract, .. } = &input.from {
+            parts.push(&contract.text);
+        }
+    }
+    digest(parts)
+}
+
+/// The verified days of a run's snapshots, each verified by whoever needs it first.
+#[derive(Default)]
+pub(super) struct SnapshotDays {
+    days: Mutex<BTreeMap<SnapshotName, Arc<DayCells>>>,
+}
+
+#[derive(Default)]
+struct DayCells {
+    verified: OnceCell<Arc<Verified>>,
+    rejects_told: OnceCell<()>,
+}
+
+impl SnapshotDays {
+    async fn cells(&self, name: &SnapshotName) -> Arc<DayCells> {
+        Arc::clone(self.days.lock().await.entry(name.clone()).or_default())
+    }
+}
+
+impl Run<'_> {
+    pub(super) async fn verified(&self, contract: &SnapshotContract, found: &FoundSnapshot) -> Result<Arc<Verified>> {
+        let cells = self.days.cells(&contract.name).await;
+        let verified = cells.verified.get_or_try_init(async || {
+            let started = Instant::now();
+            let context = self.context;
+            let verified = verify(context.engine, contract, found, context.snapshots, &context.work).await?;
+            self.tell(snapshot_verified(contract, found, &verified, started)).await?;
+            Ok::<_, Error>(Arc::new(verified))
+        });
+        verified.await.cloned()
+    }
+
+    /// Tells the lake which rows of the job's snapshots were set aside, once a run.
+    pub(super) async fn tell_rejected_rows(&self, planned: &PlannedJob<'_>, lease: &Lease) -> Result<()> {
+        for input in &planned.inputs {
+            let PlannedSource::Snapshot { contract, .. } = &input.from else { continue };
+            let cells = self.days.cells(&contract.name).await;
+            let Some(verified) = cells.verified.get() else { continue };
+            let tell = async || {
+                let (lake, run) = (self.context.lake, &self.context.run_id);
+                publish_rejected_rows(lake, run, &contract.name, verified.date, &verified.rejected, lease).await
+            };
+            cells.rejects_told.get_or_try_init(tell).await?;
+        }
+        Ok(())
+    }
+
+    /// Registers every input of the job under its alias, and verifies the snapshots among them. Returns the rows of each.
+    pub(super) async fn register(
+        &self,
+        context: &SessionContext,
+        joins: Joins,
+        planned: &PlannedJob<'_>,
+        states: &[InputState],
+    ) -> Result<Vec<u64>> {
+        let inputs = planned.inputs.iter().zip(states);
+        let tables = try_join_all(inputs.map(|(input, state)| self.table_of(input, state))).await?;
+        let mut rows = Vec::new();
+        for (input, (table, count)) in planned.inputs.iter().zip(tables) {
+            rows.push(count);
+            let table = match joins {
+                Joins::Hash => table,
+                Joins::Merge => table.with_plain_text(),
+            };
+            context.register_table(input.input.alias.as_str(), Arc::new(table)).map_err(engine_error)?;
+        }
+        Ok(rows)
+    }
+
+    async fn table_of(&self, input: &PlannedInput<'_>, state: &InputState) -> Result<(ParquetTable, u64)> {
+        match (state, &input.from) {
+            (InputState::Snapshot(found), PlannedSource::Snapshot { contract, .. }) => {
+                let verified = self.verified(contract, found).await?;
+                Ok((verified.table(), verified.rows))
+            }
+            (InputState::Table { table, slice }, _) => {
+                Ok((table.rows_of(slice), table.files_of(slice).iter().map(|file| file.rows).sum()))
+            }
+            _ => {
+                let (lake, project) = (self.context.lake, self.plan.project);
+                Ok((empty_input(lake, project, &input.input.source, self.plan.date), 0))
+            }
+        }
+    }
+}
+
+fn snapshot_verified(
+    contract: &SnapshotContract,
+    found: &FoundSnapshot,
+    verified: &Verified,
+    started: Instant,
+) -> What {
+    What::SnapshotVerified {
+        snapshot: contract.name.clone(),
+        date: found.date,
+        fingerprint: found.fingerprint.clone(),
+        files: found.files.len() as u64,
+        rows: verified.rows,
+        bytes: found.bytes(),
+        rejected: verified.rejected.len() as u64,
+        duplicates_dropped: verified.duplicates_dropped,
+        ignored_columns: verified.ignored_columns.clone(),
+        success_marker: found.success_marker,
+        elapsed_ms: started.elapsed().as_millis() as u64,
+    }
+}

@@ -1,0 +1,122 @@
+//! The order of the steps, and nothing else: the only place that knows what comes after what.
+//!
+//! ```text
+//! lease ─► inputs found ─► fingerprint ─► already published? ─► inputs verified ─► staged ─► audited ─► published
+//! ```
+//!
+//! Each arrow is an event of the run's record. A run that dies leaves files that nothing names and a lease that nobody
+//! holds; the same command again starts over and finds either the old partition or the new one.
+
+mod inputs;
+mod job;
+mod preview;
+mod schedule;
+mod sweep;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use chrono::Utc;
+
+pub use job::Done;
+pub use preview::{Previewed, Reason, preview};
+pub use schedule::{JobEnd, RunEnd};
+pub use sweep::sweep_work;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::names::RunId;
+use crate::plan::Plan;
+use crate::record::{Ending, ProcessId, Recorder, What};
+use crate::storage::Storage;
+use inputs::SnapshotDays;
+
+/// Where a run reads and writes, and how it is called.
+pub struct RunContext<'a> {
+    pub lake: &'a Storage,
+    pub snapshots: &'a Storage,
+    pub engine: &'a Engine,
+    /// This run's own folder for converted files and spills; removed at the end.
+    pub work: Storage,
+    pub run_id: RunId,
+    pub environment: &'a str,
+    /// As typed, for the record.
+    pub command: Vec<String>,
+    /// Whether to make a partition again that is already published from the same inputs.
+    pub force: bool,
+    /// Hears of every event right after it is on record.
+    pub watch: &'a (dyn Fn(&What) + Sync),
+}
+
+impl RunContext<'_> {
+    pub fn new_run_id() -> RunId {
+        let random =
+            std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+        RunId::new(Utc::now(), random as u32)
+    }
+}
+
+/// The folder for a run's passing files in the lake; always on a local disk.
+pub fn work_folder(lake: &Storage, run: &RunId) -> PathBuf {
+    lake.root().join("work").join(run.as_str())
+}
+
+/// Runs the plan: jobs in dependency order, side by side where they can. The end tells of every job; a failure of one is
+/// not an error of the run as a whole. Errors: the record cannot be written.
+pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
+    let started = Instant::now();
+    let recorder = Recorder::start(context.lake, context.run_id.clone(), run_started(plan, context)).await?;
+    let run = Run { plan, context, recorder, days: SnapshotDays::default() };
+    let jobs = schedule::run_all(&run).await?;
+    let end = RunEnd::new(context.run_id.clone(), jobs, started.elapsed());
+    let finished = What::RunFinished {
+        outcome: if end.failed() {
+            Ending::Failed
+        } else if end.up_to_date() {
+            Ending::UpToDate
+        } else {
+            Ending::Succeeded
+        },
+        exit_code: end.exit_code(),
+        elapsed_ms: end.elapsed.as_millis() as u64,
+    };
+    run.tell(finished).await?;
+    remove_work(&context.work);
+    Ok(end)
+}
+
+/// What every step of a run shares.
+struct Run<'a> {
+    plan: &'a Plan<'a>,
+    context: &'a RunContext<'a>,
+    recorder: Recorder,
+    days: SnapshotDays,
+}
+
+impl Run<'_> {
+    async fn tell(&self, what: What) -> Result<()> {
+        self.recorder.write(what.clone()).await?;
+        (self.context.watch)(&what);
+        Ok(())
+    }
+}
+
+fn run_started(plan: &Plan<'_>, context: &RunContext<'_>) -> What {
+    let process = ProcessId::current();
+    What::RunStarted {
+        date: plan.date,
+        environment: context.environment.to_owned(),
+        jobs: plan.jobs.iter().map(|planned| planned.job.name.clone()).collect(),
+        command: context.command.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: process.host.clone(),
+        process,
+    }
+}
+
+/// Leftovers cost room and nothing else, so a failure is only said.
+fn remove_work(work: &Storage) {
+    if let Err(error) = std::fs::remove_dir_all(work.root()) {
+        tracing::warn!(folder = %work.root().display(), %error, "failed to remove the run's work folder");
+    }
+}

@@ -1,0 +1,161 @@
+//! What a run would do and why, without doing any of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::inputs::{digest, fingerprint, probe};
+use crate::error::{ErrorKind, Result};
+use crate::names::{JobName, RunId};
+use crate::plan::{Plan, PlannedJob};
+use crate::publish::{LakeTable, slice_of};
+use crate::record::{self, InputRecord, What};
+use crate::storage::Storage;
+
+/// Why a job would run, or would not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    NeverPublished,
+    /// What the visible partition was made from has changed since.
+    Changed {
+        published_by: RunId,
+        what: Vec<String>,
+    },
+    Forced,
+    /// A job that it reads would run before it.
+    Upstream {
+        job: JobName,
+    },
+    UpToDate {
+        published_by: RunId,
+    },
+    /// An input is not there.
+    Missing {
+        what: String,
+    },
+}
+
+impl Reason {
+    pub fn runs(&self) -> bool {
+        !matches!(self, Reason::UpToDate { .. } | Reason::Missing { .. })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NeverPublished => f.write_str("the partition was never published"),
+            Reason::Changed { published_by, what } => write!(f, "{} changed since {published_by}", what.join(", ")),
+            Reason::Forced => f.write_str("--force"),
+            Reason::Upstream { job } => write!(f, "{job} runs before it"),
+            Reason::UpToDate { published_by } => write!(f, "already published from the same inputs by {published_by}"),
+            Reason::Missing { what } => write!(f, "would fail: {what}"),
+        }
+    }
+}
+
+pub struct Previewed<'a> {
+    pub planned: &'a PlannedJob<'a>,
+    pub reason: Reason,
+    /// Those that are there.
+    pub inputs: Vec<InputRecord>,
+}
+
+pub async fn preview<'a>(
+    plan: &'a Plan<'a>,
+    lake: &Storage,
+    snapshots: &Storage,
+    key: Option<&str>,
+    force: bool,
+) -> Result<Vec<Previewed<'a>>> {
+    let mut previewed: Vec<Previewed<'a>> = Vec::new();
+    let mut running: BTreeSet<&JobName> = BTreeSet::new();
+    for planned in &plan.jobs {
+        let upstream = planned.after.iter().find(|job| running.contains(job)).cloned();
+        let (inputs, missing) = probe_all(planned, lake, snapshots).await?;
+        let reason = match (upstream, missing) {
+            (Some(job), _) => Reason::Upstream { job },
+            (None, Some(what)) => Reason::Missing { what },
+            (None, None) if force => Reason::Forced,
+            (None, None) => published_reason(planned, lake, &inputs, key).await?,
+        };
+        if reason.runs() {
+            running.insert(&planned.job.name);
+        }
+        previewed.push(Previewed { planned, reason, inputs });
+    }
+    Ok(previewed)
+}
+
+async fn probe_all(
+    planned: &PlannedJob<'_>,
+    lake: &Storage,
+    snapshots: &Storage,
+) -> Result<(Vec<InputRecord>, Option<String>)> {
+    let (mut records, mut missing) = (Vec::new(), None);
+    for input in &planned.inputs {
+        match probe(snapshots, lake, input).await {
+            Ok(state) => records.push(state.record(input)),
+            Err(error) if error.kind() == ErrorKind::InputMissing => {
+                missing = missing.or(Some(error.message().to_owned()))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((records, missing))
+}
+
+async fn published_reason(
+    planned: &PlannedJob<'_>,
+    lake: &Storage,
+    inputs: &[InputRecord],
+    key: Option<&str>,
+) -> Result<Reason> {
+    let fingerprint = fingerprint(planned, inputs, key);
+    match published_run(planned, lake).await? {
+        None => Ok(Reason::NeverPublished),
+        Some((published_by, before)) if before.as_ref() == Some(&fingerprint) => Ok(Reason::UpToDate { published_by }),
+        Some((published_by, _)) => {
+            let what = changes(planned, lake, &published_by, inputs).await?;
+            Ok(Reason::Changed { published_by, what })
+        }
+    }
+}
+
+/// What differs from the run that made the visible partition, as far as its record tells.
+async fn changes(
+    planned: &PlannedJob<'_>,
+    lake: &Storage,
+    published_by: &RunId,
+    now: &[InputRecord],
+) -> Result<Vec<String>> {
+    let history = record::history::read(lake, published_by.as_str()).await?;
+    let resolved = history.events.into_iter().find_map(|event| match event.what {
+        What::InputsResolved { job, inputs, job_hash, sql_hash, .. } if job == planned.job.name => {
+            Some((inputs, job_hash, sql_hash))
+        }
+        _ => None,
+    });
+    let Some((before, job_hash, sql_hash)) = resolved else { return Ok(vec!["the run's record".to_owned()]) };
+    let same =
+        |input: &&InputRecord| before.iter().any(|b| b.alias == input.alias && b.fingerprint == input.fingerprint);
+    let mut what: Vec<String> = now.iter().filter(|input| !same(input)).map(|input| input.alias.clone()).collect();
+    if job_hash != digest([planned.job.text.as_str()]) {
+        what.push(planned.job.file.display().to_string());
+    }
+    if sql_hash != digest([planned.job.sql.as_str()]) {
+        what.push(planned.job.sql_file.display().to_string());
+    }
+    if what.is_empty() {
+        what.push("a contract, the key or gatefold".to_owned());
+    }
+    Ok(what)
+}
+
+/// The run whose files are visible in the job's partition, and the fingerprint that it made them from.
+pub(super) async fn published_run(planned: &PlannedJob<'_>, lake: &Storage) -> Result<Option<(RunId, Option<String>)>> {
+    let Some(table) = LakeTable::open(lake, &planned.job.table.name).await? else { return Ok(None) };
+    let runs = table.runs_of(&slice_of(&planned.job.table, &planned.partition));
+    let Some(run) = runs.into_iter().next_back() else { return Ok(None) };
+    let before = record::history::staged_fingerprint(lake, &run, &planned.job.name).await?;
+    Ok(Some((run, before)))
+}

@@ -1,0 +1,123 @@
+//! Jobs in dependency order, side by side where they can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::Run;
+use super::job::Done;
+use crate::error::{Error, Result};
+use crate::names::{JobName, RunId};
+use crate::plan::PlannedJob;
+use crate::record::What;
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum JobEnd {
+    Done(Done),
+    Failed(Error),
+    /// A job that it reads has failed or was skipped.
+    Skipped {
+        because: JobName,
+    },
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct RunEnd {
+    pub run_id: RunId,
+    /// In the order of the plan.
+    pub jobs: Vec<(JobName, JobEnd)>,
+    pub elapsed: Duration,
+}
+
+impl RunEnd {
+    pub(super) fn new(run_id: RunId, jobs: Vec<(JobName, JobEnd)>, elapsed: Duration) -> Self {
+        RunEnd { run_id, jobs, elapsed }
+    }
+
+    pub fn failures(&self) -> impl Iterator<Item = (&JobName, &Error)> {
+        self.jobs.iter().filter_map(|(name, end)| match end {
+            JobEnd::Failed(error) => Some((name, error)),
+            _ => None,
+        })
+    }
+
+    pub fn failed(&self) -> bool {
+        self.failures().next().is_some()
+    }
+
+    /// Whether there was nothing to do.
+    pub fn up_to_date(&self) -> bool {
+        self.jobs.iter().all(|(_, end)| matches!(end, JobEnd::Done(Done::UpToDate { .. })))
+    }
+
+    /// 0, or the code of the failure that most needs a person: one that trying again does not mend comes first.
+    pub fn exit_code(&self) -> u8 {
+        let codes = self.failures().map(|(_, error)| (error.kind().retryable(), error.kind().exit_code()));
+        codes.min().map_or(0, |(_, code)| code)
+    }
+}
+
+/// Runs every job of the plan once, as soon as those that it reads are done.
+pub(super) async fn run_all(run: &Run<'_>) -> Result<Vec<(JobName, JobEnd)>> {
+    let mut waiting: Vec<&PlannedJob<'_>> = run.plan.jobs.iter().collect();
+    let mut ends: BTreeMap<JobName, JobEnd> = BTreeMap::new();
+    let mut running = FuturesUnordered::new();
+    loop {
+        for planned in take_ready(&mut waiting, &ends) {
+            match blocker(planned, &ends) {
+                Some(because) => {
+                    run.tell(What::JobSkipped { job: planned.job.name.clone(), because: because.clone() }).await?;
+                    ends.insert(planned.job.name.clone(), JobEnd::Skipped { because });
+                }
+                None => running.push(async move { (planned.job.name.clone(), run.job(planned).await) }),
+            }
+        }
+        match running.next().await {
+            Some((name, done)) => {
+                let end = ended(run, &name, done).await?;
+                ends.insert(name, end);
+            }
+            None if waiting.is_empty() => break,
+            None => continue,
+        }
+    }
+    let order = run.plan.jobs.iter().map(|planned| planned.job.name.clone());
+    Ok(order.filter_map(|name| ends.remove_entry(&name)).collect())
+}
+
+/// Takes out of `waiting` the jobs whose predecessors have all ended.
+fn take_ready<'a, 'b>(
+    waiting: &mut Vec<&'a PlannedJob<'b>>,
+    ends: &BTreeMap<JobName, JobEnd>,
+) -> Vec<&'a PlannedJob<'b>> {
+    let ended: BTreeSet<&JobName> = ends.keys().collect();
+    let (ready, rest) = waiting.iter().partition(|planned| planned.after.iter().all(|name| ended.contains(name)));
+    *waiting = rest;
+    ready
+}
+
+fn blocker(planned: &PlannedJob<'_>, ends: &BTreeMap<JobName, JobEnd>) -> Option<JobName> {
+    planned.after.iter().find(|name| !matches!(ends.get(name), Some(JobEnd::Done(_)))).cloned()
+}
+
+async fn ended(run: &Run<'_>, name: &JobName, done: Result<Done>) -> Result<JobEnd> {
+    let error = match done {
+        Ok(done) => return Ok(JobEnd::Done(done)),
+        Err(error) => error,
+    };
+    let told = run.tell(What::JobFailed {
+        job: name.clone(),
+        kind: error.kind().as_str().to_owned(),
+        exit_code: error.kind().exit_code(),
+        message: error.to_string(),
+    });
+    if let Err(unrecorded) = told.await {
+        // The reason for the failure matters more than that it could not be recorded.
+        tracing::warn!(error = %unrecorded, "failed to record the failure of {name}");
+    }
+    Ok(JobEnd::Failed(error))
+}

@@ -1,0 +1,73 @@
+//! What dead runs have left behind is removed by the next run that has the right to.
+//!
+//! Files that a commit ever named stay: they are visible, or a reader of an older version may still be reading them. The
+//! tables' logs say which these are. A run's record does not: a run may die between its commit and the event of it.
+
+use std::collections::BTreeSet;
+
+use object_store::path::Path;
+
+use super::Run;
+use crate::error::Result;
+use crate::names::{RunId, TableName};
+use crate::plan::PlannedJob;
+use crate::publish::LakeTable;
+use crate::record::{self, Outcome};
+use crate::snapshot::rejected_row_table;
+use crate::stage::run_folder;
+use crate::storage::Storage;
+
+impl Run<'_> {
+    /// Removes what dead runs of this partition have staged and never published, in its table and among the rejected rows.
+    pub(super) async fn sweep(&self, planned: &PlannedJob<'_>) -> Result<()> {
+        let lake = self.context.lake;
+        let job = Some(planned.job.name.clone());
+        let filter = record::Filter { date: Some(self.plan.date), job, limit: usize::MAX };
+        let runs = record::history::list(lake, &filter).await?;
+        let over = runs.into_iter().filter(|run| matches!(run.outcome, Outcome::Interrupted | Outcome::Failed));
+        let dead: Vec<RunId> = over.map(|run| run.run_id).filter(|run| *run != self.context.run_id).collect();
+        for table in [&planned.job.table.name, &rejected_row_table()] {
+            sweep_table(lake, table, &dead).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn sweep_table(lake: &Storage, table: &TableName, dead: &[RunId]) -> Result<()> {
+    let folders = dead.iter().map(|run| run_folder(table, run));
+    let left: Vec<Path> = folders.filter(|folder| lake.root().join(folder.as_ref()).is_dir()).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let named = match LakeTable::open(lake, table).await? {
+        Some(table) => table.files_ever_named().await?,
+        None => BTreeSet::new(),
+    };
+    for folder in left {
+        let files = lake.remove_all_but(&folder, &named).await?;
+        if files > 0 {
+            tracing::info!(%folder, files, "removed what a dead run has staged");
+        }
+    }
+    Ok(())
+}
+
+/// Removes the work folders of runs that are gone.
+pub async fn sweep_work(lake: &Storage) -> Result<()> {
+    let Ok(folders) = std::fs::read_dir(lake.root().join("work")) else { return Ok(()) };
+    for folder in folders.flatten() {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let alive = match crate::record::history::read(lake, &name).await {
+            Ok(history) => history.summary.outcome == crate::record::Outcome::Running,
+            // A run makes its folder a moment before its first event.
+            Err(_) => folder
+                .metadata()
+                .and_then(|m| m.modified())
+                .is_ok_and(|made| made.elapsed().is_ok_and(|age| age.as_secs() < 60)),
+        };
+        if !alive && let Err(error) = std::fs::remove_dir_all(folder.path()) {
+            tracing::warn!(folder = %folder.path().display(), %error, "failed to remove a dead run's work folder");
+        }
+    }
+    Ok(())
+}

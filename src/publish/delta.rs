@@ -1,0 +1,335 @@
+//! A lake table as its Delta log tells it: which files are visible, which rows each stands for, and the commit that
+//! replaces some of them by others.
+//!
+//! The Delta table has no partition columns: BigQuery wants the partition column inside the files, Delta would leave its
+//! own out of them. Each file holds rows of one partition instead, and its statistics say of which.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake_core::kernel::transaction::{CommitProperties, TransactionError};
+use deltalake_core::kernel::{Action, Add, MetadataExt, StructType, Transaction};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use serde_json::Value;
+use url::Url;
+
+use crate::engine::{DataFile, ParquetTable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{RunId, TableName};
+use crate::stage::{StagedFile, table_folder};
+use crate::storage::Storage;
+
+/// A table at one version. What is read through it stays as it was, whatever is committed meanwhile.
+#[derive(Debug, Clone)]
+pub struct LakeTable {
+    pub name: TableName,
+    delta: DeltaTable,
+    pub files: Vec<LakeFile>,
+    schema: SchemaRef,
+    lake: Storage,
+}
+
+#[derive(Debug, Clone)]
+pub struct LakeFile {
+    /// Relative to the table's folder.
+    pub path: String,
+    pub meta: ObjectMeta,
+    pub rows: u64,
+    /// `minValues` of the file's statistics; for the columns of a [`Slice`] they are the values of all its rows.
+    lowest: Value,
+    action: deltalake_core::kernel::Remove,
+}
+
+impl LakeFile {
+    /// The run that made the file, by the folder it lies in.
+    pub fn run(&self) -> Option<RunId> {
+        self.path.split('/').next()?.parse().ok()
+    }
+}
+
+/// The rows that a commit replaces: those with these values in these columns; all rows when there are none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice(pub Vec<(String, String)>);
+
+impl Slice {
+    fn holds(&self, file: &LakeFile) -> bool {
+        self.0.iter().all(|(column, value)| file.lowest.get(column).and_then(Value::as_str) == Some(value))
+    }
+
+    fn predicate(&self) -> Option<String> {
+        let terms: Vec<String> = self.0.iter().map(|(column, value)| format!("{column} = '{value}'")).collect();
+        (!terms.is_empty()).then(|| terms.join(" AND "))
+    }
+}
+
+/// Proves that a commit comes from the holder of the lease: the log keeps the greatest token that has committed.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    pub partition: String,
+    pub token: i64,
+}
+
+impl Fence {
+    fn application(&self) -> String {
+        format!("gatefold/{}", self.partition)
+    }
+}
+
+/// Why a commit did not happen.
+pub enum CommitFailure {
+    /// Another commit came between; read the table again and try again.
+    Raced,
+    /// A run with a later token has committed this partition.
+    FencedOut {
+        token: i64,
+    },
+    Failed(Error),
+}
+
+impl LakeTable {
+    /// `None` when the table was never committed.
+    pub async fn open(lake: &Storage, name: &TableName) -> Result<Option<LakeTable>> {
+        let log = table_folder(name).join("_delta_log");
+        if lake.list(&log).await?.is_empty() {
+            return Ok(None);
+        }
+        let mut delta = DeltaTableBuilder::from_url(table_url(lake, name)?)
+            .and_then(DeltaTableBuilder::build)
+            .map_err(|error| broken(name, error))?;
+        delta.load().await.map_err(|error| broken(name, error))?;
+        LakeTable::at(lake, name, delta).map(Some)
+    }
+
+    pub async fn open_or_create(
+        lake: &Storage,
+        name: &TableName,
+        schema: &SchemaRef,
+        description: &str,
+    ) -> Result<LakeTable> {
+        if let Some(table) = LakeTable::open(lake, name).await? {
+            return Ok(table);
+        }
+        match create(lake, name, schema, description).await {
+            Ok(delta) => LakeTable::at(lake, name, delta),
+            // Another run made it in the same moment.
+            Err(raced) => LakeTable::open(lake, name).await?.ok_or(raced),
+        }
+    }
+
+    fn at(lake: &Storage, name: &TableName, delta: DeltaTable) -> Result<LakeTable> {
+        let snapshot = delta.snapshot().map_err(|error| broken(name, error))?.snapshot().clone();
+        let log = snapshot.log_data();
+        let files = log.iter().map(|view| {
+            let path = view.path().into_owned();
+            let meta = ObjectMeta {
+                location: location(name, &path),
+                last_modified: view.modification_datetime().map_err(|error| broken(name, error))?,
+                size: view.size().max(0) as u64,
+                e_tag: None,
+                version: None,
+            };
+            let stats: Value = view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+            let rows = stats.get("numRecords").and_then(Value::as_u64).unwrap_or_default();
+            let lowest = stats.get("minValues").cloned().unwrap_or_default();
+            Ok(LakeFile { path, meta, rows, lowest, action: view.remove_action(true) })
+        });
+        let files = files.collect::<Result<Vec<_>>>()?;
+        let schema = snapshot.arrow_schema();
+        Ok(LakeTable { name: name.clone(), delta, files, schema, lake: lake.clone() })
+    }
+
+    pub fn version(&self) -> u64 {
+        self.delta.version().unwrap_or_default()
+    }
+
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub fn files_of(&self, slice: &Slice) -> Vec<&LakeFile> {
+        self.files.iter().filter(|file| slice.holds(file)).collect()
+    }
+
+    /// The runs whose files are visible in a slice.
+    pub fn runs_of(&self, slice: &Slice) -> BTreeSet<RunId> {
+        self.files_of(slice).into_iter().filter_map(LakeFile::run).collect()
+    }
+
+    /// The files of this version and those that commits have removed, for as long as the log remembers them: someone may
+    /// be reading any of these.
+    pub async fn files_ever_named(&self) -> Result<BTreeSet<Path>> {
+        let state = self.delta.snapshot().map_err(|error| broken(&self.name, error))?;
+        let log = self.delta.log_store();
+        let removed: Vec<_> =
+            state.all_tombstones(log.as_ref()).try_collect().await.map_err(|error| broken(&self.name, error))?;
+        let removed = removed.iter().map(|file| location(&self.name, &file.path()));
+        Ok(self.files.iter().map(|file| file.meta.location.clone()).chain(removed).collect())
+    }
+
+    /// The values that a slice column takes, from the files' statistics.
+    pub fn values_of(&self, column: &str) -> BTreeSet<String> {
+        self.files.iter().filter_map(|file| file.lowest.get(column)?.as_str().map(str::to_owned)).collect()
+    }
+
+    /// The rows of a slice, for a query.
+    pub fn rows_of(&self, slice: &Slice) -> ParquetTable {
+        let file = |file: &LakeFile| DataFile { meta: file.meta.clone(), rows: file.rows, selection: None };
+        let files = self.files_of(slice).into_iter().map(file).collect();
+        ParquetTable::new(self.lake.url().clone(), files, &self.schema)
+    }
+
+    /// Replaces a slice by these files in one commit, on top of exactly the version that was read. `widened` is the
+    /// table's schema from here on, when it grows.
+    pub async fn replace(
+        &self,
+        slice: &Slice,
+        files: &[StagedFile],
+        fence: Option<&Fence>,
+        widened: Option<&SchemaRef>,
+    ) -> Result<u64, CommitFailure> {
+        let fail = |error: Error| CommitFailure::Failed(error);
+        let state = self.delta.snapshot().map_err(|error| fail(broken(&self.name, error)))?;
+        let log = self.delta.log_store();
+        if let Some(fence) = fence {
+            let seen = state.transaction_version(log.as_ref(), fence.application()).await;
+            match seen.map_err(|error| fail(broken(&self.name, error)))? {
+                Some(token) if token > fence.token => return Err(CommitFailure::FencedOut { token }),
+                _ => {}
+            }
+        }
+        let removed = self.files_of(slice).into_iter().map(|file| Action::Remove(file.action.clone()));
+        let added = files.iter().map(|file| self.add(file, slice).map(Action::Add));
+        let grown = widened.map(|schema| self.grown(schema));
+        let actions =
+            grown.into_iter().chain(removed.map(Ok)).chain(added).collect::<Result<Vec<_>>>().map_err(fail)?;
+        let operation =
+            DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: slice.predicate() };
+        let mut properties = CommitProperties::default().with_max_retries(0);
+        if let Some(fence) = fence {
+            properties = properties.with_application_transaction(Transaction::new(fence.application(), fence.token));
+        }
+        let commit = deltalake_core::kernel::transaction::CommitBuilder::from(properties).with_actions(actions).build(
+            Some(state),
+            Arc::clone(&log),
+            operation,
+        );
+        match commit.await {
+            Ok(done) => Ok(done.version()),
+            Err(error) if is_race(&error) => Err(CommitFailure::Raced),
+            Err(error) => Err(fail(
+                Error::new(ErrorKind::Publish, "failed to commit to the lake").with("table", &self.name).source(error),
+            )),
+        }
+    }
+
+    fn grown(&self, schema: &SchemaRef) -> Result<Action> {
+        let metadata = self.delta.snapshot().map_err(|error| broken(&self.name, error))?.metadata().clone();
+        let metadata = metadata.with_schema(&delta_schema(&self.name, schema)?);
+        metadata.map(Action::Metadata).map_err(|error| broken(&self.name, error.into()))
+    }
+
+    fn add(&self, file: &StagedFile, slice: &Slice) -> Result<Add> {
+        let folder = table_folder(&self.name);
+        let path =
+            file.meta.location.prefix_match(&folder).map(|parts| Path::from_iter(parts).to_string()).ok_or_else(
+                || Error::internal("a staged file lies outside its table").with("file", &file.meta.location),
+            )?;
+        Ok(Add {
+            path,
+            partition_values: Default::default(),
+            size: file.meta.size as i64,
+            modification_time: file.meta.last_modified.timestamp_millis(),
+            data_change: true,
+            stats: Some(super::lake::statistics(&file.footer, slice).to_string()),
+            tags: None,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        })
+    }
+}
+
+/// All tables of the lake, by name.
+pub async fn list_tables(lake: &Storage) -> Result<Vec<TableName>> {
+    let folders = async |prefix: Path| -> Result<Vec<Path>> {
+        let listed = lake.store().list_with_delimiter(Some(&prefix)).await;
+        Ok(listed.map_err(|error| lake.failed("list", &prefix, error))?.common_prefixes)
+    };
+    let mut tables = Vec::new();
+    for dataset in folders(Path::from("tables")).await? {
+        for table in folders(dataset.clone()).await? {
+            let (dataset, table) = (dataset.filename().unwrap_or_default(), table.filename().unwrap_or_default());
+            tables.extend(TableName::new(dataset, table).ok());
+        }
+    }
+    tables.sort();
+    Ok(tables)
+}
+
+async fn create(lake: &Storage, name: &TableName, schema: &SchemaRef, description: &str) -> Result<DeltaTable> {
+    let columns = delta_schema(name, schema)?;
+    let folder = lake.root().join(table_folder(name).as_ref());
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Error::new(ErrorKind::Publish, "failed to make the table's folder")
+            .with("folder", folder.display())
+            .source(error)
+    })?;
+    let log = DeltaTableBuilder::from_url(table_url(lake, name)?)
+        .and_then(|builder| builder.build())
+        .map_err(|error| broken(name, error))?
+        .log_store();
+    CreateBuilder::new()
+        .with_log_store(log)
+        .with_table_name(name.to_string())
+        .with_comment(description)
+        .with_columns(columns.fields().cloned())
+        .await
+        .map_err(|error| {
+            Error::new(ErrorKind::Publish, "failed to create the lake table").with("table", name).source(error)
+        })
+}
+
+fn delta_schema(name: &TableName, schema: &SchemaRef) -> Result<StructType> {
+    schema.as_ref().try_into_kernel().map_err(|error: arrow::error::ArrowError| {
+        Error::project("the lake cannot hold a column of this table")
+            .with("table", name)
+            .source(error)
+            .hint("Delta has no BIGNUMERIC; use NUMERIC or STRING")
+    })
+}
+
+/// Where a file of a table's log lies in the lake.
+fn location(table: &TableName, path: &str) -> Path {
+    Path::from_iter(table_folder(table).parts().chain(Path::from(path).parts()))
+}
+
+fn table_url(lake: &Storage, name: &TableName) -> Result<Url> {
+    let folder = lake.root().join(table_folder(name).as_ref());
+    Url::from_directory_path(&folder)
+        .map_err(|()| Error::project("the lake's folder is not an absolute path").with("folder", folder.display()))
+}
+
+fn is_race(error: &DeltaTableError) -> bool {
+    match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => {
+            matches!(source, TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_))
+        }
+        _ => false,
+    }
+}
+
+fn broken(name: &TableName, error: DeltaTableError) -> Error {
+    Error::new(ErrorKind::Publish, "the lake table cannot be read").with("table", name).source(error)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Makes audited files visible: in the lake, as one Delta commit of those very files.
+
+mod delta;
+mod lake;
+
+pub use delta::{LakeFile, LakeTable, Slice, list_tables};
+pub use lake::{Published, publish, publish_rejected_rows, slice_of};

@@ -1,0 +1,214 @@
+//! Writes a result as Parquet under the run's own prefix, where nothing sees it until a commit names it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream_partitioned};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use parquet::arrow::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use crate::engine::engine_error;
+use crate::error::{Error, ErrorKind, Result};
+use crate::names::{RunId, TableName};
+use crate::storage::Storage;
+
+/// BigQuery wants row groups of at least 16 MiB; this is the encoded size at which one is closed.
+pub const ROW_GROUP_BYTES: usize = 32 << 20;
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// A file larger than this is split, so that loads and readers find work for many hands.
+const FILE_BYTES: usize = 1 << 30;
+/// What is written at once.
+const BUFFER_BYTES: usize = 8 << 20;
+
+/// A result on disk that no one has looked at: it can be audited, and nothing else.
+#[derive(Debug)]
+pub struct Staged {
+    pub table: TableName,
+    pub files: Vec<StagedFile>,
+    /// What the query wrote to disk for want of memory.
+    pub spilled_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct StagedFile {
+    pub meta: ObjectMeta,
+    pub footer: Arc<ParquetMetaData>,
+}
+
+impl StagedFile {
+    pub fn rows(&self) -> u64 {
+        self.footer.file_metadata().num_rows().max(0) as u64
+    }
+}
+
+impl Staged {
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(StagedFile::rows).sum()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.meta.size).sum()
+    }
+}
+
+/// The folder of a table in the lake: `tables/<dataset>/<table>`.
+pub fn table_folder(table: &TableName) -> Path {
+    Path::from_iter(["tables", &table.dataset, &table.table])
+}
+
+/// The folder of one run's files in a table's folder.
+pub fn run_folder(table: &TableName, run: &RunId) -> Path {
+    table_folder(table).join(run.as_str())
+}
+
+/// Runs the query and writes each of its partitions to files of its own, at least one in all.
+///
+/// Errors: what the query meets (exit 11 or 70), a store that does not take the bytes (exit 13).
+pub async fn stage(lake: &Storage, table: &TableName, run: &RunId, frame: DataFrame) -> Result<Staged> {
+    let context = frame.task_ctx();
+    let plan = frame.create_physical_plan().await.map_err(engine_error)?;
+    tracing::debug!("{table} is made by\n{}", displayable(plan.as_ref()).indent(false));
+    let streams = execute_stream_partitioned(Arc::clone(&plan), Arc::new(context)).map_err(engine_error)?;
+    let folder = run_folder(table, run);
+    let writers: Vec<_> = streams
+        .into_iter()
+        .enumerate()
+        .map(|(partition, stream)| {
+            let writer = PartitionWriter { lake: lake.clone(), folder: folder.clone(), partition, files: Vec::new() };
+            tokio::spawn(writer.write_all(stream))
+        })
+        .collect();
+    let aborts: Vec<_> = writers.iter().map(|writer| writer.abort_handle()).collect();
+    let _stop_all_on_error = AbortOnDrop(aborts);
+    let mut writers: FuturesUnordered<_> = writers.into_iter().collect();
+    let mut files = Vec::new();
+    while let Some(written) = writers.next().await {
+        files.extend(written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??);
+    }
+    files.sort_by(|a: &StagedFile, b| a.meta.location.cmp(&b.meta.location));
+    Ok(Staged { table: table.clone(), files: without_empty(lake, files).await?, spilled_bytes: spilled_by(&plan) })
+}
+
+fn spilled_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or_default() as u64;
+    own + plan.children().into_iter().map(spilled_by).sum::<u64>()
+}
+
+/// Writes rows that are already in memory, as one file.
+pub async fn stage_batch(
+    lake: &Storage,
+    table: &TableName,
+    run: &RunId,
+    name: &str,
+    batch: &RecordBatch,
+) -> Result<Staged> {
+    let path = run_folder(table, run).join(format!("{name}.parquet"));
+    let mut file = OpenFile::create(lake, path, batch.schema());
+    file.write(lake, batch).await?;
+    Ok(Staged { table: table.clone(), files: vec![file.close(lake).await?], spilled_bytes: 0 })
+}
+
+/// An empty file says nothing, and nothing would ever name it: it is removed. A partition without rows keeps one, so
+/// that it is known to be empty.
+async fn without_empty(lake: &Storage, files: Vec<StagedFile>) -> Result<Vec<StagedFile>> {
+    let (mut kept, mut empty): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.rows() > 0);
+    if kept.is_empty() {
+        kept.extend(empty.pop());
+    }
+    for StagedFile { meta, .. } in empty {
+        lake.store().delete(&meta.location).await.map_err(|error| lake.failed("remove", &meta.location, error))?;
+    }
+    Ok(kept)
+}
+
+struct AbortOnDrop(Vec<tokio::task::AbortHandle>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+struct PartitionWriter {
+    lake: Storage,
+    folder: Path,
+    partition: usize,
+    files: Vec<StagedFile>,
+}
+
+impl PartitionWriter {
+    async fn write_all(mut self, mut stream: SendableRecordBatchStream) -> Result<Vec<StagedFile>> {
+        let schema = stream.schema();
+        let mut open = self.next_file(&schema);
+        while let Some(batch) = stream.next().await {
+            open.write(&self.lake, &batch.map_err(engine_error)?).await?;
+            if open.writer.bytes_written() >= FILE_BYTES {
+                let full = std::mem::replace(&mut open, self.next_file(&schema));
+                self.files.push(full.close(&self.lake).await?);
+            }
+        }
+        self.files.push(open.close(&self.lake).await?);
+        Ok(self.files)
+    }
+
+    fn next_file(&self, schema: &SchemaRef) -> OpenFile {
+        let name = format!("part-{:03}-{:03}.parquet", self.partition, self.files.len());
+        OpenFile::create(&self.lake, self.folder.clone().join(name), Arc::clone(schema))
+    }
+}
+
+struct OpenFile {
+    path: Path,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+impl OpenFile {
+    fn create(lake: &Storage, path: Path, schema: SchemaRef) -> Self {
+        let sink = BufWriter::with_capacity(Arc::clone(lake.store()), path.clone(), BUFFER_BYTES);
+        let writer = AsyncArrowWriter::try_new(sink, schema, Some(writer_properties()))
+            .expect("the planner only makes types that Parquet has");
+        OpenFile { path, writer }
+    }
+
+    async fn write(&mut self, lake: &Storage, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).await.map_err(|error| write_failed(lake, &self.path, error))?;
+        if self.writer.in_progress_size() >= ROW_GROUP_BYTES {
+            self.writer.flush().await.map_err(|error| write_failed(lake, &self.path, error))?;
+        }
+        Ok(())
+    }
+
+    async fn close(self, lake: &Storage) -> Result<StagedFile> {
+        let OpenFile { path, writer } = self;
+        let footer = writer.close().await.map_err(|error| write_failed(lake, &path, error))?;
+        let meta = lake.store().head(&path).await.map_err(|error| lake.failed("read back", &path, error))?;
+        Ok(StagedFile { meta, footer: Arc::new(footer) })
+    }
+}
+
+/// How the files are encoded. Public, so that the bench can tell what encoding alone costs.
+pub fn writer_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_created_by(concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build()
+}
+
+fn write_failed(lake: &Storage, path: &Path, error: parquet::errors::ParquetError) -> Error {
+    Error::new(ErrorKind::Publish, "failed to stage a file")
+        .with("path", lake.describe(path))
+        .source(error)
+        .hint("see that the lake has room and can be written, then run the same command again")
+}
