@@ -1,0 +1,56 @@
+//! `gatefold generate`: sample snapshots.
+
+use super::workspace::{self, Workspace};
+use super::{print_json, progress, report};
+use crate::cli::{Format, Global};
+use crate::error::Result;
+use crate::generate::{self, Options};
+use crate::names::SnapshotDate;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// About how many accounts a day holds.
+    #[arg(long, default_value_t = 10_000)]
+    pub accounts: u64,
+    /// How many days, up to and with the last.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub days: u32,
+    /// The last day, YYYY-MM-DD.
+    #[arg(long, default_value = "2026-11-20", value_parser = workspace::date)]
+    pub until: SnapshotDate,
+    /// The same seed makes the same bytes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+pub fn exec(args: &Args, global: &Global) -> Result<u8> {
+    let workspace = Workspace::open(global)?;
+    let snapshots = workspace.snapshots()?;
+    let options = Options {
+        accounts: args.accounts,
+        days: args.days,
+        until: args.until,
+        seed: args.seed,
+        max_threads: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let bar = progress::rows_bar(generate::total_rows_hint(&options));
+    bar.set_message("generating");
+    let summary = generate::generate(&options, snapshots.root(), &|rows| bar.set_position(rows))?;
+    bar.finish_and_clear();
+    if global.format == Format::Json {
+        print_json(&summary, global)?;
+        return Ok(0);
+    }
+    let rows = summary.snapshots.iter().map(|snapshot| {
+        vec![
+            snapshot.name.to_string(),
+            snapshot.days.to_string(),
+            snapshot.files.to_string(),
+            report::count(snapshot.rows),
+            report::bytes(snapshot.bytes),
+        ]
+    });
+    println!("{}", report::table(&["snapshot", "days#", "files#", "rows#", "size#"], rows.collect()));
+    println!("written to {}", snapshots.root().display());
+    Ok(0)
+}

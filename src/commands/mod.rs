@@ -1,0 +1,80 @@
+//! A file a subcommand: its arguments and one `exec`, which returns the exit code.
+
+pub mod check;
+pub mod generate;
+pub mod init;
+pub mod plan;
+pub mod query;
+pub mod report;
+pub mod run;
+pub mod runs;
+pub mod schema;
+pub mod show;
+pub mod test;
+
+mod progress;
+mod workspace;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, Format, Global};
+use crate::error::{Error, Result};
+
+/// Runs what was typed. Returns the exit code of a call that was carried out.
+pub fn run(cli: Cli) -> Result<u8> {
+    let Cli { global, command } = cli;
+    init_logging(global.verbose);
+    if global.format == Format::Csv && !matches!(command, Command::Query(_)) {
+        return Err(Error::project("--format csv is for query").hint("use --format table or json"));
+    }
+    match command {
+        Command::Init(args) => init::exec(&args, &global),
+        Command::Generate(args) => generate::exec(&args, &global),
+        Command::Check(args) => block_on(check::exec(&args, &global)),
+        Command::Plan(args) => block_on(plan::exec(&args, &global)),
+        Command::Run(args) => block_on(run::exec(&args, &global)),
+        Command::Runs(args) => block_on(runs::exec(&args, &global)),
+        Command::Show(args) => block_on(show::exec(&args, &global)),
+        Command::Query(args) => block_on(query::exec(&args, &global)),
+        Command::Test(args) => block_on(test::exec(&args, &global)),
+        Command::Schema(args) => schema::exec(&args),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Planning deep expressions recurses.
+        .thread_stack_size(8 << 20)
+        .build()
+        .map_err(|error| Error::internal("failed to start the runtime").source(error))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
+fn init_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "gatefold=warn",
+        1 => "gatefold=debug",
+        _ => "gatefold=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("GATEFOLD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let written = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(report::colour())
+        .without_time()
+        .with_target(false);
+    // A second call in one process (a test) keeps the first one's setting.
+    let _ = written.try_init();
+}
+
+/// Prints one JSON value on stdout.
+fn print_json(value: &impl serde::Serialize, global: &Global) -> Result<()> {
+    debug_assert_eq!(global.format, Format::Json);
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Error::internal("failed to write JSON").source(error))?;
+    println!("{text}");
+    Ok(())
+}

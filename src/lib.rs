@@ -1,0 +1,55 @@
+//! Gatefold turns daily account and entitlement snapshots into audited, documented tables.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! jobs/*.toml ─ parse ─► Job ─ resolve(date) ─► Plan                 inert, printable, no network
+//! snapshots/  ─ find, verify against contract ─► Verified            rejected rows go aside, with their reason
+//! Plan + Verified ─ DataFusion ─► Parquet ─► Staged                  under the run's own folder
+//! Staged ─ checks ─► Audited                                         blocking finding: stop here, nothing is visible
+//! Audited ─ one Delta commit of those very files ─► Published
+//! every arrow ─► one event of the run's record
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Nothing is visible before it is audited: only [`audit`] makes an [`audit::Audited`], and only that can be published.
+//! 2. A partition is a pure function of its inputs and the job's text. No wall clock, no randomness.
+//! 3. A run may die at any instruction. Running it again finishes it: nothing lost, nothing twice, nothing half.
+//! 4. Two runs of one partition: one wins, the other is told who holds the lease. A process that lost its lease cannot
+//!    publish.
+//! 5. Memory is bounded by a setting, not by the data; what does not fit spills.
+//! 6. Personal data has a class. What is `direct` never leaves a restricted dataset; keys never reach a log.
+//! 7. Only [`pipeline`] knows the order of the steps.
+//!
+//! # Modules in reading order
+//!
+//! What is written: [`names`], [`contract`], [`job`], [`config`], [`project`]. What it means for a date: [`plan`],
+//! [`validate`], and by example: [`model_test`]. What happens to the data: [`snapshot`], [`engine`], [`stage`], [`check`], [`audit`], [`publish`]. What is
+//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`].
+
+pub mod audit;
+pub mod calendar;
+pub mod check;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod contract;
+pub mod engine;
+pub mod error;
+pub mod generate;
+pub mod job;
+pub mod model_test;
+pub mod names;
+pub mod pipeline;
+pub mod plan;
+pub mod project;
+pub mod pseudonym;
+pub mod publish;
+pub mod record;
+pub mod snapshot;
+mod sql;
+pub mod stage;
+pub mod storage;
+pub mod toml_file;
+pub mod validate;
