@@ -1,11 +1,21 @@
 //! `gatefold check`: everything that can be proved with no data.
 
+use std::panic::resume_unwind;
+use std::thread;
+
+use tokio::runtime::Handle;
+
 use super::workspace::Workspace;
 use super::{print_json, report};
 use crate::cli::{Format, Global};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::project::Project;
 use crate::storage::Storage;
 use crate::validate::validate;
+
+/// Planning deep expressions recurses.
+const STACK_BYTES: usize = 8 << 20;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -23,12 +33,8 @@ pub async fn exec(_args: &Args, global: &Global) -> Result<u8> {
     let engine = workspace.engine(None, nowhere.clone(), None)?;
     let storage = Storage::open_local(&nowhere)?;
     engine.register(&storage);
-    let mut errors: Vec<Error> = Vec::new();
-    for name in &workspace.project.order {
-        if let Err(error) = validate(&engine, &storage, &workspace.project, &workspace.project.jobs[name]).await {
-            errors.push(error);
-        }
-    }
+    let errors = problems(&engine, &storage, &workspace.project)
+        .map_err(|error| Error::internal("failed to start a thread").source(error))?;
     if global.format == Format::Json {
         print_json(&told(&errors.iter().collect::<Vec<_>>()), global)?;
     } else {
@@ -39,6 +45,28 @@ pub async fn exec(_args: &Args, global: &Global) -> Result<u8> {
         }
     }
     Ok(errors.first().map_or(0, |error| error.kind().exit_code()))
+}
+
+/// What is wrong with each job, in their order. Planning is work for the processor alone, so the jobs are dealt out to
+/// threads. Errors: the system gives no thread.
+fn problems(engine: &Engine, storage: &Storage, project: &Project) -> std::io::Result<Vec<Error>> {
+    let runtime = Handle::current();
+    let threads = engine.options().threads.max(1);
+    let dealt = |first: usize| {
+        let jobs = project.order.iter().enumerate().skip(first).step_by(threads);
+        let checked =
+            jobs.map(|(at, name)| (at, runtime.block_on(validate(engine, storage, project, &project.jobs[name]))));
+        checked.filter_map(|(at, facts)| facts.err().map(|error| (at, error))).collect::<Vec<_>>()
+    };
+    let mut found = thread::scope(|scope| -> std::io::Result<Vec<(usize, Error)>> {
+        let dealt = &dealt;
+        let workers = (0..threads)
+            .map(|first| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || dealt(first)));
+        let workers = workers.collect::<std::io::Result<Vec<_>>>()?;
+        Ok(workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect())
+    })?;
+    found.sort_by_key(|(at, _)| *at);
+    Ok(found.into_iter().map(|(_, error)| error).collect())
 }
 
 fn told(errors: &[&Error]) -> serde_json::Value {
