@@ -87,7 +87,40 @@ impl ScalarUDFImpl for Flags {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{context, plan_error, values};
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BooleanArray};
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::super::testing::{context, plan_error, table, values};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_name_is_listed_exactly_where_its_condition_is_true(
+            rows in vec((option::of(any::<bool>()), option::of(any::<bool>())), 1..20)
+        ) {
+            let column = |values: Vec<Option<bool>>| Arc::new(BooleanArray::from(values)) as ArrayRef;
+            let (a, b) = rows.iter().copied().unzip();
+            let ctx = table("t", vec![column(a), column(b)]);
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let found = runtime.block_on(values(&ctx, "SELECT flags('a', c0, 'b', c1) FROM t"));
+            let expected: Vec<String> = rows
+                .iter()
+                .map(|(a, b)| match (a.unwrap_or(false), b.unwrap_or(false)) {
+                    (true, true) => "[a, b]",
+                    (true, false) => "[a]",
+                    (false, true) => "[b]",
+                    (false, false) => "[]",
+                })
+                .map(str::to_owned)
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
 
     #[tokio::test]
     async fn only_what_holds_is_named_and_null_does_not_hold() {
