@@ -81,20 +81,44 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-fn in_range(micros: i64) -> Option<i64> {
+/// An instant that a BigQuery TIMESTAMP can hold, or `None`.
+pub fn in_range(micros: i64) -> Option<i64> {
     (FIRST_MICROS..=LAST_MICROS).contains(&micros).then_some(micros)
+}
+
+/// An instant as months count: which month since January of the year 0, which day in it, which microsecond of the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InMonth {
+    pub month_index: i64,
+    pub day: i64,
+    pub time_micros: i64,
+}
+
+impl InMonth {
+    pub fn from_micros(micros: i64) -> InMonth {
+        let date = Civil::from_days(micros.div_euclid(MICROS_PER_DAY));
+        InMonth {
+            month_index: date.year * 12 + date.month - 1,
+            day: date.day,
+            time_micros: micros.rem_euclid(MICROS_PER_DAY),
+        }
+    }
+
+    /// The instant; where the month is too short for `day`, on its last one. `None` outside of the years 1 to 9999.
+    pub fn to_micros(self) -> Option<i64> {
+        let (year, month) = (self.month_index.div_euclid(12), self.month_index.rem_euclid(12) + 1);
+        if !(1..=9999).contains(&year) {
+            return None;
+        }
+        let day = self.day.min(days_in_month(year, month));
+        Some(Civil { year, month, day }.to_days() * MICROS_PER_DAY + self.time_micros)
+    }
 }
 
 /// The same day of the month and time of day, `months` later; where the month is too short, its last day.
 pub fn add_months(micros: i64, months: i64) -> Option<i64> {
-    let from = Civil::from_days(micros.div_euclid(MICROS_PER_DAY));
-    let month_index = (from.year * 12 + from.month - 1).checked_add(months)?;
-    let (year, month) = (month_index.div_euclid(12), month_index.rem_euclid(12) + 1);
-    if !(1..=9999).contains(&year) {
-        return None;
-    }
-    let day = from.day.min(days_in_month(year, month));
-    Some(Civil { year, month, day }.to_days() * MICROS_PER_DAY + micros.rem_euclid(MICROS_PER_DAY))
+    let from = InMonth::from_micros(micros);
+    InMonth { month_index: from.month_index.checked_add(months)?, ..from }.to_micros()
 }
 
 /// `length` units later; months and years as [`add_months`] counts them.

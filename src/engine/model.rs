@@ -45,13 +45,16 @@ impl<'a> Model<'a> {
         frame.with_param_values(parameters(date)).map_err(|error| self.fault(error))
     }
 
-    /// Plans the SELECT and shapes it to the columns of the job's table: their order, their types.
+    /// Plans the SELECT, over the job's steps, and shapes it to the columns of the job's table: their order, their types.
     pub async fn plan_table(&self, context: &SessionContext, job: &Job, date: SnapshotDate) -> Result<DataFrame> {
+        for step in &job.steps {
+            let rows = Model { sql: &step.sql, file: &step.file }.plan(context, date).await?;
+            context.register_table(step.name.as_str(), rows.into_view()).map_err(engine_error)?;
+        }
         let frame = self.plan(context, date).await?;
-        let columns = &job.table.columns;
         self.compare(&frame, job)?;
-        let shaped =
-            columns.iter().map(|column| cast(ident(&column.name), column.column_type.arrow()).alias(&column.name));
+        let columns = job.table.model_columns();
+        let shaped = columns.map(|column| cast(ident(&column.name), column.column_type.arrow()).alias(&column.name));
         frame.select(shaped.collect::<Vec<_>>()).map_err(|error| self.fault(error))
     }
 
@@ -66,11 +69,32 @@ impl<'a> Model<'a> {
             .hint("split it into one file a job; a WITH clause may come before the SELECT"))
     }
 
+    /// Plans a SELECT of one column and casts that to the type of a column of the job's table.
+    pub async fn plan_values(
+        &self,
+        context: &SessionContext,
+        date: SnapshotDate,
+        column: &Column,
+    ) -> Result<DataFrame> {
+        let frame = self.plan(context, date).await?;
+        let fields = frame.schema().fields().clone();
+        let [field] = fields.as_ref() else {
+            return Err(Error::project(format!("the SELECT returns {} columns and not one", fields.len()))
+                .with("file", self.file.display())
+                .hint(format!("return the values of '{}' alone", column.name)));
+        };
+        if !fits(field.data_type(), &column.column_type.arrow()) {
+            return Err(self.misfit(field.data_type(), column));
+        }
+        let value = cast(ident(field.name()), column.column_type.arrow()).alias(&column.name);
+        frame.select(vec![value]).map_err(|error| self.fault(error))
+    }
+
     /// Every column of the contract is there, with a type that fits it, and no other.
     fn compare(&self, frame: &DataFrame, job: &Job) -> Result<()> {
         let schema = frame.schema();
         let made: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        for column in &job.table.columns {
+        for column in job.table.model_columns() {
             let Some(field) = schema.fields().iter().find(|field| *field.name() == column.name) else {
                 let mut error =
                     Error::project(format!("the model does not select the column '{}' of the table", column.name))
@@ -85,7 +109,14 @@ impl<'a> Model<'a> {
                 return Err(self.misfit(field.data_type(), column));
             }
         }
-        if let Some(extra) = made.iter().find(|name| !job.table.columns.iter().any(|column| column.name == **name)) {
+        if let Some(extra) = made.iter().find(|name| !job.table.model_columns().any(|column| column.name == **name)) {
+            if job.table.columns.iter().any(|column| column.name == **extra) {
+                return Err(Error::project(format!(
+                    "the model selects '{extra}', which the engine fills in a history"
+                ))
+                .with("file", self.file.display())
+                .hint("leave it out of the SELECT; the model gives the state of its date"));
+            }
             return Err(Error::project(format!("the model selects '{extra}', which the table does not have"))
                 .with("file", self.file.display())
                 .with("table", &job.table.name)

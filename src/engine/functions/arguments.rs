@@ -5,15 +5,27 @@
 //! constant stays one value and is never repeated row by row.
 
 use std::any::type_name;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, LargeStringArray, ListArray, PrimitiveArray, StringArray,
+    StringViewArray,
+};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs};
 
 /// Instants as the engine compares them.
 pub(super) const INSTANT_ZONE: &str = "UTC";
+
+/// What a table's NUMERIC has after the point.
+pub(super) const NUMERIC_SCALE: i8 = 9;
+
+/// A TIMESTAMP as the functions take and give it.
+pub(super) fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(INSTANT_ZONE.into()))
+}
 
 /// Refuses a call with too many or too few arguments; `usage` is the call as it should be.
 pub(super) fn expect_count<const N: usize>(usage: &str, given: &[DataType]) -> Result<()> {
@@ -48,13 +60,44 @@ pub(super) fn date(usage: &str, name: &str, given: &DataType) -> Result<DataType
 /// of the day or its end.
 pub(super) fn timestamp(usage: &str, name: &str, given: &DataType) -> Result<DataType> {
     match given {
-        DataType::Timestamp(_, _) | DataType::Null => {
-            Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(INSTANT_ZONE.into())))
-        }
+        DataType::Timestamp(_, _) | DataType::Null => Ok(instant_type()),
         DataType::Dictionary(_, values) => timestamp(usage, name, values),
         other => plan_err!(
             "{usage}: {name} must be a TIMESTAMP, not {other}; write TIMESTAMP '2026-01-31 00:00:00' or CAST(… AS TIMESTAMP)"
         ),
+    }
+}
+
+/// An INT64, from an integer of any width.
+pub(super) fn integer(usage: &str, name: &str, given: &DataType) -> Result<DataType> {
+    match given {
+        DataType::Dictionary(_, values) => integer(usage, name, values),
+        _ if given.is_integer() || given.is_null() => Ok(DataType::Int64),
+        other => plan_err!("{usage}: {name} must be an INT64, not {other}; write CAST(… AS BIGINT)"),
+    }
+}
+
+pub(super) fn boolean(usage: &str, name: &str, given: &DataType) -> Result<DataType> {
+    match given {
+        DataType::Boolean | DataType::Null => Ok(DataType::Boolean),
+        DataType::Dictionary(_, values) => boolean(usage, name, values),
+        other => plan_err!("{usage}: {name} must be a BOOL, not {other}"),
+    }
+}
+
+/// A NUMERIC of any precision and scale. A binary fraction is refused, for it has lost the amount already.
+pub(super) fn numeric(usage: &str, name: &str, given: &DataType) -> Result<DataType> {
+    let decimal = |scale: i8| DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale.max(0));
+    match given {
+        DataType::Decimal128(_, 0..) => Ok(given.clone()),
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => {
+            Ok(decimal(*scale))
+        }
+        DataType::Decimal256(_, scale) if *scale <= DECIMAL128_MAX_SCALE => Ok(decimal(*scale)),
+        DataType::Null => Ok(decimal(NUMERIC_SCALE)),
+        DataType::Dictionary(_, values) => numeric(usage, name, values),
+        _ if given.is_integer() => Ok(decimal(0)),
+        other => plan_err!("{usage}: {name} must be a NUMERIC, not {other}; write CAST(… AS DECIMAL(38, 9))"),
     }
 }
 
@@ -63,7 +106,7 @@ pub(super) fn list(
     usage: &str,
     name: &str,
     given: &DataType,
-    element: impl Fn(&DataType) -> Option<DataType>,
+    element: impl Fn(&DataType) -> Result<DataType>,
 ) -> Result<DataType> {
     let elements = match given {
         DataType::List(field)
@@ -73,12 +116,9 @@ pub(super) fn list(
         | DataType::FixedSizeList(field, _) => element(field.data_type()),
         DataType::Null => element(&DataType::Null),
         DataType::Dictionary(_, values) => return list(usage, name, values, element),
-        _ => None,
-    };
-    match elements {
-        Some(elements) => Ok(DataType::List(Arc::new(Field::new_list_field(elements, true)))),
-        None => plan_err!("{usage}: {name} must not be {given}"),
-    }
+        other => plan_err!("{usage}: {name} must be an ARRAY, not {other}"),
+    }?;
+    Ok(DataType::List(Arc::new(Field::new_list_field(elements, true))))
 }
 
 /// The field that a function returns.
@@ -120,6 +160,12 @@ impl Arguments {
         }
     }
 
+    /// The text argument at `position`, in any layout.
+    pub fn text(&self, position: usize) -> Result<TextColumn<'_>> {
+        let (array, step) = &self.columns[position];
+        Ok(TextColumn { texts: Texts::of(array)?, step: *step })
+    }
+
     /// The only argument of a function of one text, in any layout.
     pub fn only_text(&self) -> Result<Box<dyn Iterator<Item = Option<&str>> + '_>> {
         let array = &self.columns[0].0;
@@ -149,6 +195,53 @@ impl<A: Array> Column<'_, A> {
 impl<T: ArrowPrimitiveType> Column<'_, PrimitiveArray<T>> {
     pub fn value(&self, row: usize) -> Option<T::Native> {
         self.index(row).map(|index| self.array.value(index))
+    }
+}
+
+impl Column<'_, ListArray> {
+    /// Where the elements of the list of `row` are among the values; `None` for null.
+    pub fn elements(&self, row: usize) -> Option<Range<usize>> {
+        let offsets = self.array.value_offsets();
+        self.index(row).map(|index| offsets[index] as usize..offsets[index + 1] as usize)
+    }
+}
+
+/// A text argument.
+pub(super) struct TextColumn<'a> {
+    texts: Texts<'a>,
+    step: usize,
+}
+
+impl<'a> TextColumn<'a> {
+    pub fn value(&self, row: usize) -> Option<&'a str> {
+        self.texts.value(row * self.step)
+    }
+}
+
+/// Texts in any layout, read in place.
+#[derive(Clone, Copy)]
+pub(super) enum Texts<'a> {
+    Utf8(&'a StringArray),
+    LargeUtf8(&'a LargeStringArray),
+    Utf8View(&'a StringViewArray),
+}
+
+impl<'a> Texts<'a> {
+    pub fn of(array: &'a dyn Array) -> Result<Self> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(Texts::Utf8(array.as_string())),
+            DataType::LargeUtf8 => Ok(Texts::LargeUtf8(array.as_string())),
+            DataType::Utf8View => Ok(Texts::Utf8View(array.as_string_view())),
+            other => internal_err!("a text is {other}, not a string"),
+        }
+    }
+
+    pub fn value(&self, index: usize) -> Option<&'a str> {
+        match self {
+            Texts::Utf8(array) => array.is_valid(index).then(|| array.value(index)),
+            Texts::LargeUtf8(array) => array.is_valid(index).then(|| array.value(index)),
+            Texts::Utf8View(array) => array.is_valid(index).then(|| array.value(index)),
+        }
     }
 }
 

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, ListArray, StringArrayType, TimestampMicrosecondArray};
+use arrow::array::{Array, AsArray, Int64Array, ListArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
-use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::arguments::{Arguments, Column, expect_count, list, returns, text, timestamp};
+use super::arguments::{Arguments, Texts, expect_count, integer, list, returns, text, timestamp};
 use crate::calendar::{LengthUnit, add_length};
 use crate::error::{Error, ErrorKind};
 
@@ -43,8 +43,8 @@ impl ScalarUDFImpl for PhaseAt {
         Ok(vec![
             timestamp(USAGE, "started_at", &given[0])?,
             timestamp(USAGE, "as_of", &given[1])?,
-            list(USAGE, "lengths", &given[2], length_type)?,
-            list(USAGE, "units", &given[3], unit_type)?,
+            list(USAGE, "lengths", &given[2], |length| integer(USAGE, "a length", length))?,
+            list(USAGE, "units", &given[3], |unit| text(USAGE, "a unit", unit))?,
         ])
     }
 
@@ -61,56 +61,29 @@ impl ScalarUDFImpl for PhaseAt {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let args = Arguments::new(&args)?;
-        let units = args.column::<ListArray>(3)?.array.values();
-        let phases = match units.data_type() {
-            DataType::Utf8 => phases_at(&args, units.as_string::<i32>()),
-            DataType::LargeUtf8 => phases_at(&args, units.as_string::<i64>()),
-            DataType::Utf8View => phases_at(&args, units.as_string_view()),
-            other => internal_err!("a unit is {other}, not a string"),
-        }?;
-        Ok(ColumnarValue::Array(Arc::new(phases)))
+        Ok(ColumnarValue::Array(Arc::new(phases_at(&Arguments::new(&args)?)?)))
     }
 }
 
-fn length_type(given: &DataType) -> Option<DataType> {
-    (given.is_integer() || given.is_null()).then_some(DataType::Int64)
-}
-
-fn unit_type(given: &DataType) -> Option<DataType> {
-    text(USAGE, "units", given).ok()
-}
-
-fn phases_at<'a, S: StringArrayType<'a>>(args: &Arguments, unit_values: S) -> Result<Int64Array> {
+fn phases_at(args: &Arguments) -> Result<Int64Array> {
     let started_at = args.column::<TimestampMicrosecondArray>(0)?;
     let as_of = args.column::<TimestampMicrosecondArray>(1)?;
     let (lengths, units) = (args.column::<ListArray>(2)?, args.column::<ListArray>(3)?);
     let length_values = lengths.array.values().as_primitive::<Int64Type>();
+    let unit_values = Texts::of(units.array.values())?;
     let at_row = |row: usize| -> Result<Option<i64>> {
         let (Some(started_at), Some(as_of)) = (started_at.value(row), as_of.value(row)) else { return Ok(None) };
-        let (Some((length_at, count)), Some((unit_at, unit_count))) = (span(&lengths, row), span(&units, row)) else {
-            return Ok(None);
-        };
-        if count != unit_count {
-            return Err(uneven(count, unit_count));
+        let (Some(length_at), Some(unit_at)) = (lengths.elements(row), units.elements(row)) else { return Ok(None) };
+        if length_at.len() != unit_at.len() {
+            return Err(uneven(length_at.len(), unit_at.len()));
         }
-        let phases = (0..count).map(|phase| {
-            let (length_at, unit_at) = (length_at + phase, unit_at + phase);
-            let finite = length_values.is_valid(length_at) && unit_values.is_valid(unit_at);
-            finite.then(|| (length_values.value(length_at), unit_values.value(unit_at)))
+        let phases = length_at.zip(unit_at).map(|(length_at, unit_at)| {
+            let length = length_values.is_valid(length_at).then(|| length_values.value(length_at));
+            length.zip(unit_values.value(unit_at))
         });
         holding_phase(started_at, as_of, phases)
     };
     (0..args.rows).map(at_row).collect()
-}
-
-/// Where the list of `row` begins among the values, and its length.
-fn span(lists: &Column<ListArray>, row: usize) -> Option<(usize, usize)> {
-    let offsets = lists.array.value_offsets();
-    lists.index(row).map(|index| {
-        let (from, to) = (offsets[index] as usize, offsets[index + 1] as usize);
-        (from, to - from)
-    })
 }
 
 /// The place of the phase that holds `as_of`, from 1. A phase is its length and unit, or `None` when it runs for ever.

@@ -6,10 +6,12 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::DataFusionError;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 
 use super::register;
+use crate::error::{Error, ErrorKind};
 use crate::pseudonym::PseudonymKey;
 
 pub(super) fn context() -> SessionContext {
@@ -59,6 +61,14 @@ pub(super) async fn plan_error(sql: &str) -> String {
         Err(error) => error.to_string(),
         Ok(frame) => ctx.state().optimize(frame.logical_plan()).unwrap_err().to_string(),
     }
+}
+
+/// What running a query says, as the error of ours that it must be.
+pub(super) async fn run_error(sql: &str) -> (ErrorKind, String) {
+    let error = context().sql(sql).await.unwrap().collect().await.unwrap_err();
+    let DataFusionError::External(source) = error.find_root() else { panic!("{error}") };
+    let error = source.downcast_ref::<Error>().unwrap();
+    (error.kind(), error.to_string())
 }
 
 /// Rows of all that matters to hashing: few values, so that equal rows occur, and nulls everywhere.
