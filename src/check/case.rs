@@ -1,6 +1,6 @@
 //! One check on one subject: how it looks up its columns, reads rows, shows them, and says what went wrong.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::dataframe::DataFrame;
@@ -10,10 +10,11 @@ use datafusion::execution::context::SQLOptions;
 use super::Subject;
 use super::report::name_of;
 use super::sql::{ident, idents, literal};
-use crate::contract::{Column, PiiClass};
+use crate::contract::Column;
 use crate::engine::engine_error;
 use crate::error::{Error, Result, did_you_mean};
 use crate::job::Check;
+use crate::pseudonym::{PseudonymKey, hex_text};
 
 /// How many failing rows a finding shows.
 pub(super) const EXAMPLES: usize = 10;
@@ -32,11 +33,11 @@ pub(super) struct Case<'a> {
 
 impl<'a> Case<'a> {
     pub fn column(&self, name: &str) -> Result<&'a Column> {
-        let columns = &self.subject.job.table.columns;
-        columns.iter().find(|column| column.name == name).ok_or_else(|| {
-            let near = did_you_mean(name, columns.iter().map(|column| column.name.as_str()));
+        let guarded = self.subject.guarded;
+        guarded.column(name).ok_or_else(|| {
+            let near = did_you_mean(name, guarded.columns().iter().map(|column| column.name.as_str()));
             self.wrong(format!("the table has no column '{name}'"))
-                .hint(near.unwrap_or_else(|| "name a column of the job's [table]".to_owned()))
+                .hint(near.unwrap_or_else(|| format!("name a column of {}", guarded.columns_place())))
         })
     }
 
@@ -74,7 +75,7 @@ impl<'a> Case<'a> {
 
     /// Up to ten of the rows where the condition holds, by their grain.
     pub async fn failing_rows(&self, condition: &str) -> Result<Vec<String>> {
-        let grain = &self.subject.job.table.grain;
+        let grain = self.subject.guarded.key();
         if grain.is_empty() {
             return Ok(Vec::new());
         }
@@ -86,8 +87,8 @@ impl<'a> Case<'a> {
 
     /// Rows as `column=value, …`. `columns` are the table's columns that the values come from.
     pub fn shown(&self, batches: &[RecordBatch], columns: &[String]) -> Result<Vec<String>> {
-        let withheld: Vec<bool> = columns.iter().map(|name| self.subject.is_direct(name)).collect();
-        labelled(batches, columns, &withheld).map_err(|error| self.fault(error))
+        let masks: Vec<Mask<'_>> = columns.iter().map(|name| self.subject.mask(name)).collect();
+        labelled(batches, columns, &masks).map_err(|error| self.fault(error))
     }
 }
 
@@ -116,9 +117,32 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether the column names a person; its values must not reach a report.
-    pub(super) fn is_direct(&self, column: &str) -> bool {
-        self.job.table.columns.iter().any(|c| c.name == column && c.pii == PiiClass::Direct)
+    /// How values of a column may be shown.
+    pub(super) fn mask(&self, column: &str) -> Mask<'_> {
+        match (self.guarded.is_direct(column), self.key) {
+            (false, _) => Mask::Plain,
+            (true, Some(key)) => Mask::Pseudonym(key),
+            (true, None) => Mask::Withheld,
+        }
+    }
+}
+
+/// How a value reaches a report. Who holds the key of pseudonyms can look a person up by one, and nobody else can.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mask<'a> {
+    Plain,
+    Pseudonym(&'a PseudonymKey),
+    Withheld,
+}
+
+impl Mask<'_> {
+    fn show(self, column: &ArrayRef, row: usize) -> DataFusionResult<String> {
+        match self {
+            Mask::Plain => shown_value(column, row),
+            Mask::Pseudonym(_) if column.is_null(row) => shown_value(column, row),
+            Mask::Pseudonym(key) => Ok(hex_text(&key.user_pid(&text_of(column, row)?)).to_owned()),
+            Mask::Withheld => Ok(WITHHELD.to_owned()),
+        }
     }
 }
 
@@ -149,14 +173,16 @@ pub(super) fn count(value: &ScalarValue) -> DataFusionResult<u64> {
 }
 
 /// Rows as `column=value, …`, the first ten. A label stands for the column at its place.
-pub(super) fn labelled(batches: &[RecordBatch], labels: &[String], withheld: &[bool]) -> DataFusionResult<Vec<String>> {
+pub(super) fn labelled(
+    batches: &[RecordBatch],
+    labels: &[String],
+    masks: &[Mask<'_>],
+) -> DataFusionResult<Vec<String>> {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows().min(EXAMPLES - rows.len()) {
-            let cells = batch.columns().iter().zip(labels).zip(withheld).map(|((column, label), withheld)| {
-                let value = if *withheld { WITHHELD.to_owned() } else { shown_value(column, row)? };
-                Ok(format!("{label}={value}"))
-            });
+            let cells = batch.columns().iter().zip(labels).zip(masks);
+            let cells = cells.map(|((column, label), mask)| Ok(format!("{label}={}", mask.show(column, row)?)));
             rows.push(cells.collect::<DataFusionResult<Vec<_>>>()?.join(", "));
         }
     }
@@ -165,10 +191,7 @@ pub(super) fn labelled(batches: &[RecordBatch], labels: &[String], withheld: &[b
 
 /// A value on one line and not longer than a reader takes in.
 pub(super) fn shown_value(column: &ArrayRef, row: usize) -> DataFusionResult<String> {
-    let options = FormatOptions::new().with_null("null");
-    // A date that no calendar reaches has no text. Bad data is what a finding is about; showing it must not fail.
-    let text = ArrayFormatter::try_new(column.as_ref(), &options)?.value(row).try_to_string();
-    let text = text.unwrap_or_else(|_| UNPRINTABLE.to_owned());
+    let text = text_of(column, row)?;
     let mut characters = text.chars();
     let mut shown = String::new();
     for character in characters.by_ref().take(SHOWN_CHARACTERS) {
@@ -181,6 +204,13 @@ pub(super) fn shown_value(column: &ArrayRef, row: usize) -> DataFusionResult<Str
         shown.push('…');
     }
     Ok(shown)
+}
+
+fn text_of(column: &ArrayRef, row: usize) -> DataFusionResult<String> {
+    let options = FormatOptions::new().with_null("null");
+    // A date that no calendar reaches has no text. Bad data is what a finding is about; showing it must not fail.
+    let text = ArrayFormatter::try_new(column.as_ref(), &options)?.value(row).try_to_string();
+    Ok(text.unwrap_or_else(|_| UNPRINTABLE.to_owned()))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(super) async fn judge(case: Case<'_>, column: &str, max: f64, now: u64, befo
         "the shares of {column} moved by {}, at most {} is allowed{}",
         decimal(distance, 4),
         decimal(max, 4),
-        shift.described(totals, case.subject.is_direct(column))
+        shift.described(totals, case.subject.guarded.is_direct(column))
     );
     Ok(Finding::whole(case.check, distance <= max, detail))
 }

@@ -7,6 +7,7 @@
 
 mod case;
 mod distribution;
+mod guarded;
 mod query;
 mod relationship;
 mod report;
@@ -23,26 +24,31 @@ use std::path::Path;
 use datafusion::prelude::SessionContext;
 
 use case::{Case, count, first_row};
+pub use guarded::Guarded;
 use relationship::Target;
 pub use report::{Finding, Report, name_of};
 use scan::Scan;
+pub(crate) use sql::literal;
 
 use crate::contract::Location;
 use crate::engine::engine_error;
 use crate::error::Result;
 use crate::job::{Check, CheckKind, InputSource, Job, Mode, Severity};
 use crate::names::SnapshotDate;
+use crate::pseudonym::PseudonymKey;
 
 /// Stands for the run's date in the bounds of a `range`; a check is stated once for every day.
 const SNAPSHOT_DATE: &str = "$snapshot_date";
 
 /// The rows to check and what they are compared with. The names are registered in `ctx`; the function `key_hash` is too,
-/// and the staged rows also go by the job's name, for `sql` checks.
+/// and the rows also go by the name of the job or the snapshot, for `sql` checks.
 pub struct Subject<'a> {
     pub ctx: &'a SessionContext,
-    pub job: &'a Job,
+    pub guarded: Guarded<'a>,
     pub date: SnapshotDate,
-    /// The SQL name, quoted, of the staged rows.
+    /// With it, values of class `direct` are shown as pseudonyms; without, they are withheld.
+    pub key: Option<&'a PseudonymKey>,
+    /// The SQL name, quoted, of the rows to check.
     pub staged: &'a str,
     /// The SQL name, quoted, of the rows of the last published partition before this one, if there is one.
     pub previous: Option<&'a str>,
@@ -50,14 +56,14 @@ pub struct Subject<'a> {
     pub target: &'a (dyn Fn(&InputSource) -> Option<String> + Sync),
 }
 
-/// Carries out every check of the job, and reports a finding for each, in the order of [`checks_of`].
+/// Carries out every check, and reports a finding for each, in the order of [`Guarded::checks`].
 ///
 /// # Errors
 ///
 /// `Project`, with the place in the job's file, when a check does not fit the tables; `Publish` when the staged rows
 /// cannot be read; `Internal` when the memory does not suffice.
 pub async fn run(subject: &Subject<'_>) -> Result<Report> {
-    let checks = checks_of(subject.job);
+    let checks = subject.guarded.checks();
     plan_all(subject, &checks).await?;
     let scan = Scan::read(subject, &checks).await?;
     let previous_rows = previous_rows(subject, &checks).await?;
@@ -86,7 +92,7 @@ pub async fn run(subject: &Subject<'_>) -> Result<Report> {
 ///
 /// `Project`, with the place in the job's file, at the first check that does not fit the tables.
 pub async fn plan(subject: &Subject<'_>) -> Result<()> {
-    plan_all(subject, &checks_of(subject.job)).await
+    plan_all(subject, &subject.guarded.checks()).await
 }
 
 /// The checks of a job: first those that its table implies, then those that it states. Implied are that the grain is
@@ -101,7 +107,7 @@ pub fn checks_of(job: &Job) -> Vec<Check> {
         .map(|column| column.name.clone())
         .collect();
     let implied = [
-        (!table.grain.is_empty()).then(|| CheckKind::Unique { columns: table.grain.clone() }),
+        (!table.grain.is_empty()).then(|| CheckKind::Unique { columns: table.key() }),
         (!not_null.is_empty()).then_some(CheckKind::NotNull { columns: not_null }),
         partition.map(|column| CheckKind::Range {
             column: column.to_owned(),
@@ -157,7 +163,10 @@ async fn plan_all(subject: &Subject<'_>, checks: &[Check]) -> Result<()> {
             let planned = async { subject.frame(&sql).await?.into_optimized_plan() };
             planned.await.map_err(|error| {
                 case.wrong("the check does not fit the table")
-                    .hint("compare the columns and values that it names with the job's [table]")
+                    .hint(format!(
+                        "compare the columns and values that it names with {}",
+                        subject.guarded.columns_place()
+                    ))
                     .source(error)
             })?;
         }

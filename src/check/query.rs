@@ -7,7 +7,7 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
 use super::Subject;
-use super::case::{Case, EXAMPLES, labelled};
+use super::case::{Case, EXAMPLES, Mask, labelled};
 use super::report::{Finding, rows};
 use crate::error::Result;
 
@@ -44,36 +44,38 @@ fn broken(case: Case<'_>, error: DataFusionError) -> crate::error::Error {
         DataFusionError::ResourcesExhausted(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
             case.fault(error)
         }
-        _ => case
-            .wrong("the query of the check does not work")
-            .hint(format!("the rows to check are '{}', the inputs go by their own names", case.subject.job.name))
-            .source(error),
+        _ => case.wrong("the query of the check does not work").hint(case.subject.guarded.readable()).source(error),
     }
 }
 
 /// The first rows in the order of all their columns, so that they are the same every time.
 async fn examples(subject: &Subject<'_>, query: DataFrame, sql: &str) -> DataFusionResult<Vec<String>> {
     let labels: Vec<String> = query.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let withheld = withheld(subject, sql, &labels)?;
+    let masks = masks(subject, sql, &labels)?;
     let in_order = query.schema().iter().map(|column| Expr::from(column).sort(true, false)).collect();
     let first = query.sort(in_order)?.limit(0, Some(EXAMPLES))?.collect().await?;
-    labelled(&first, &labels, &withheld)
+    labelled(&first, &labels, &masks)
 }
 
-/// Which values must not be shown, because they may name a person. A query may give anything any name, and the classes of
+/// How each value is shown: not as it is when it may name a person. A query may give anything any name, and the classes of
 /// the inputs' columns are not known here: so a value is shown when its column has the name of one of the table's that is
 /// not direct, or when the query reads nothing but the table and the table has no direct column.
-fn withheld(subject: &Subject<'_>, sql: &str, labels: &[String]) -> DataFusionResult<Vec<bool>> {
-    let columns = &subject.job.table.columns;
-    let harmless = reads_only_the_table(subject, sql)? && !columns.iter().any(|c| subject.is_direct(&c.name));
-    let known = |label: &String| columns.iter().any(|c| c.name == *label) && !subject.is_direct(label);
-    Ok(labels.iter().map(|label| !harmless && !known(label)).collect())
+fn masks<'a>(subject: &'a Subject<'_>, sql: &str, labels: &[String]) -> DataFusionResult<Vec<Mask<'a>>> {
+    let guarded = subject.guarded;
+    let harmless =
+        reads_only_the_table(subject, sql)? && !guarded.columns().iter().any(|column| guarded.is_direct(&column.name));
+    let mask = |label: &String| match harmless || guarded.is_known_harmless(label) {
+        true => Mask::Plain,
+        false if guarded.is_direct(label) => subject.mask(label),
+        false => Mask::Withheld,
+    };
+    Ok(labels.iter().map(mask).collect())
 }
 
 fn reads_only_the_table(subject: &Subject<'_>, sql: &str) -> DataFusionResult<bool> {
     let state = subject.ctx.state();
     let statement = state.sql_to_statement(sql, &state.config().options().sql_parser.dialect)?;
-    let table = TableReference::bare(subject.job.name.as_str());
+    let table = TableReference::bare(subject.guarded.name());
     Ok(state.resolve_table_references(&statement)?.iter().all(|read| *read == table))
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn judge(case: Case<'_>, columns: &[String], target: Target<'_>
 
 /// The first rows that hold a missing value: the value, then the grain.
 async fn examples(case: Case<'_>, columns: &[String], missing: &str) -> Result<Vec<String>> {
-    let grain = case.subject.job.table.grain.iter().filter(|name| !columns.contains(name));
+    let grain = case.subject.guarded.key().iter().filter(|name| !columns.contains(name));
     let told: Vec<String> = columns.iter().chain(grain).cloned().collect();
     let names = told.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ");
     let keys = (0..columns.len()).map(key).collect::<Vec<_>>().join(", ");

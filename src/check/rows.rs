@@ -248,6 +248,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn with_the_key_a_person_is_shown_by_the_pseudonym() {
+        let rows = [Some("acct-000001"), None].map(|email| Row { tier: None, email, ..Row::default() });
+        let mut setting = Setting::new(&rows).with_key();
+        setting.job.table.grain = vec!["email".into()];
+        let finding = setting.judge(not_null(&["tier"])).await;
+        assert_eq!(finding.examples, ["email=9fc803773667e69d554afa96635885fd", "email=null"]);
+    }
+
+    #[tokio::test]
     async fn what_does_not_fit_the_table_is_the_projects_fault() {
         let cases = [
             (not_null(&["teir"]), "the table has no column 'teir'"),

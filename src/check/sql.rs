@@ -21,7 +21,7 @@ pub(super) fn text(value: &str) -> String {
 
 /// The value as a literal of the column's type; `None` when it is not a value of that type. Arrays, structs and bytes
 /// have no literals here.
-pub(super) fn literal(column_type: &ColumnType, value: &str) -> Option<String> {
+pub(crate) fn literal(column_type: &ColumnType, value: &str) -> Option<String> {
     match column_type {
         ColumnType::String => return Some(text(value)),
         ColumnType::Date => return value.parse::<SnapshotDate>().ok().map(|date| format!("DATE '{date}'")),

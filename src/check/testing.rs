@@ -14,11 +14,12 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
 
-use super::{Finding, Report, Subject, run};
+use super::{Finding, Guarded, Report, Subject, run};
 use crate::contract::{Column, ColumnType, Location, PiiClass};
 use crate::error::Error;
-use crate::job::{Check, CheckKind, InputSource, Job, Mode, PartitionSpec, Severity, TableSpec};
+use crate::job::{Check, CheckKind, InputSource, Job, Mode, PartitionSpec, PartitionUnit, Severity, TableSpec};
 use crate::names::{JobName, SnapshotDate, TableName};
+use crate::pseudonym::PseudonymKey;
 
 /// 2026-11-20.
 pub const DAY: i32 = 20_777;
@@ -97,12 +98,18 @@ fn job() -> Job {
         description: text(),
         owner: text(),
         tags: Vec::new(),
+        steps: Vec::new(),
         inputs: Vec::new(),
         table: TableSpec {
             name: TableName::new("users", "user_daily").unwrap(),
             mode: Mode::Partition,
             grain: vec!["snapshot_date".into(), "user_pid".into()],
-            partition: Some(PartitionSpec { column: "snapshot_date".into(), expire_days: None, require_filter: true }),
+            partition: Some(PartitionSpec {
+                column: "snapshot_date".into(),
+                by: PartitionUnit::Day,
+                expire_days: None,
+                require_filter: true,
+            }),
             cluster: Vec::new(),
             columns: vec![
                 column("snapshot_date", ColumnType::Date, true, PiiClass::None),
@@ -113,8 +120,11 @@ fn job() -> Job {
                 column("seen_at", ColumnType::Timestamp, false, PiiClass::None),
                 column("email", ColumnType::String, false, PiiClass::Direct),
             ],
+            forget: None,
+            keep_open: None,
         },
         checks: Vec::new(),
+        declassify: Vec::new(),
         promise: None,
         file: PathBuf::from("jobs/user_daily.toml"),
         text: text(),
@@ -128,6 +138,7 @@ pub struct Setting {
     pub ctx: SessionContext,
     pub job: Job,
     compared: bool,
+    key: Option<PseudonymKey>,
 }
 
 impl Setting {
@@ -141,7 +152,7 @@ impl Setting {
     pub fn without_rows() -> Self {
         let ctx = SessionContext::new();
         ctx.register_udf(ScalarUDF::from(KeyHash { hashes: u64::MAX }));
-        Setting { ctx, job: job(), compared: false }
+        Setting { ctx, job: job(), compared: false, key: None }
     }
 
     pub fn with_previous(self, rows: &[Row]) -> Self {
@@ -152,6 +163,10 @@ impl Setting {
     /// Compares with the table `previous`.
     pub fn compared(self) -> Self {
         Setting { compared: true, ..self }
+    }
+
+    pub fn with_key(self) -> Self {
+        Setting { key: PseudonymKey::from_bytes(b"gatefold-test-key").ok(), ..self }
     }
 
     /// All keys have the same hash.
@@ -192,7 +207,8 @@ impl Setting {
     pub fn subject(&self) -> Subject<'_> {
         Subject {
             ctx: &self.ctx,
-            job: &self.job,
+            guarded: Guarded::Table(&self.job),
+            key: self.key.as_ref(),
             date: "2026-11-20".parse::<SnapshotDate>().unwrap(),
             staged: r#""user_daily""#,
             previous: self.compared.then_some(r#""previous""#),

@@ -78,7 +78,7 @@ pub(super) fn freshness(
     let side = if age_hours < 0.0 { "after" } else { "before" };
     let detail = format!(
         "the latest {column} is {}, {} hours {side} the end of the day, at most {} before it are allowed",
-        if case.subject.is_direct(column) { "withheld" } else { &shown },
+        if case.subject.guarded.is_direct(column) { "withheld" } else { &shown },
         decimal(age_hours.abs(), 2),
         decimal(max_age_hours, 2),
     );

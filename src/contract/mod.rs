@@ -18,6 +18,7 @@ pub(crate) use columns::{ColumnSet, RawColumn, check_column_name, distinct, not_
 pub use snapshot_file::snapshot_schema;
 pub use types::ColumnType;
 
+use crate::job::Check;
 use crate::names::SnapshotName;
 
 /// A place in a project file, 1-based, printed as `file:line:column`; the file is relative to the project.
@@ -34,14 +35,14 @@ impl fmt::Display for Location {
     }
 }
 
-/// How close a column is to a person. `direct` names one and stays in restricted datasets.
+/// How close a column is to a person, the closest last. `direct` names one and stays in restricted datasets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PiiClass {
     #[default]
     None,
-    Pseudonymous,
     Quasi,
+    Pseudonymous,
     Direct,
 }
 
@@ -87,6 +88,8 @@ pub struct SnapshotContract {
     pub format: Format,
     /// Whether the source writes `_SUCCESS` when a day is complete.
     pub success_marker: bool,
+    /// Whether a day holds every key that there is: then a key that is missing is gone, and otherwise it says nothing.
+    pub complete: bool,
     pub drift: Drift,
     /// Empty: rows have no identity and none is a duplicate.
     pub key: Vec<String>,
@@ -96,6 +99,8 @@ pub struct SnapshotContract {
     pub bookkeeping: Vec<String>,
     pub columns: Vec<SnapshotColumn>,
     pub rejects: RejectLimit,
+    /// Conditions on a day's rows as a whole, after bad rows were set aside.
+    pub checks: Vec<Check>,
     /// The file relative to the project, and its text.
     pub file: PathBuf,
     pub text: String,
@@ -119,6 +124,26 @@ pub struct SnapshotColumn {
     pub source: String,
     /// The only values a row may hold, if stated. STRING columns only.
     pub values: Option<Vec<String>>,
+    /// The bounds within which every value lies, if stated.
+    pub range: Option<ValueRange>,
+}
+
+/// Bounds of a column's values, both inclusive, as written; at least one is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueRange {
+    pub min: Option<String>,
+    pub max: Option<String>,
+}
+
+impl fmt::Display for ValueRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.min, &self.max) {
+            (Some(min), Some(max)) => write!(f, "outside {min} to {max}"),
+            (Some(min), None) => write!(f, "below {min}"),
+            (None, Some(max)) => write!(f, "above {max}"),
+            (None, None) => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

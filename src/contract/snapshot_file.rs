@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use super::{
     Column, ColumnSet, ColumnType, CsvFormat, Drift, Format, PiiClass, RawColumn, RejectLimit, SnapshotColumn,
-    SnapshotContract, distinct, not_blank, read_columns,
+    SnapshotContract, ValueRange, distinct, not_blank, read_columns,
 };
+use crate::check::literal;
 use crate::error::Result;
+use crate::job::{CheckReader, RawCheck, RawDayCheck, Scalar, nest_checks, read_bounds};
 use crate::names::SnapshotName;
 use crate::toml_file::{At, TomlFile};
 
@@ -27,6 +29,10 @@ struct RawSnapshot {
     /// Whether the source writes _SUCCESS when a day is complete.
     #[serde(default = "yes")]
     success_marker: bool,
+    /// Whether a day holds every key that there is. With false the source sends only what it has, and a key that is
+    /// missing says nothing; a file _PARTIAL in a day's folder says so of that day.
+    #[serde(default = "yes")]
+    complete: bool,
     /// What happens when the files have other columns than stated here.
     #[serde(default)]
     drift: Drift,
@@ -42,6 +48,10 @@ struct RawSnapshot {
     csv: Option<At<RawCsv>>,
     /// How many bad rows a day may hold: the greater of both limits.
     rejects: Option<RawRejects>,
+    /// Conditions on a day's rows, after bad rows were set aside; a blocking one that fails stops every job that reads them.
+    #[serde(default)]
+    #[schemars(with = "Vec<RawDayCheck>")]
+    check: Vec<At<RawCheck>>,
     /// The columns of the files, without snapshot_date, which the folder gives.
     columns: At<Vec<At<RawSnapshotColumn>>>,
 }
@@ -110,6 +120,10 @@ struct RawSnapshotColumn {
     source: Option<At<String>>,
     /// The only values that a row may hold; STRING columns only.
     values: Option<At<Vec<At<String>>>>,
+    /// The least value that a row may hold; columns of numbers and times.
+    min: Option<At<Scalar>>,
+    /// The greatest value that a row may hold; columns of numbers and times.
+    max: Option<At<Scalar>>,
 }
 
 fn yes() -> bool {
@@ -127,7 +141,7 @@ impl SnapshotContract {
     /// # Errors
     /// `Project`, with `file:line:column`, for whatever the file says wrongly.
     pub fn parse(name: SnapshotName, file: TomlFile) -> Result<Self> {
-        let raw: RawSnapshot = file.parse()?;
+        let raw: RawSnapshot = file.parse_reshaped(|root| nest_checks(&file, root))?;
         let columns = raw.read_columns(&file)?;
         let known = ColumnSet::new(&file, columns.iter().map(|column| &column.column));
         Ok(SnapshotContract {
@@ -136,11 +150,13 @@ impl SnapshotContract {
             owner: not_blank(&file, &raw.owner)?,
             format: raw.read_format(&file, &columns)?,
             success_marker: raw.success_marker,
+            complete: raw.complete,
             drift: raw.drift,
             key: known.find_key(&raw.key)?,
             latest_by: raw.latest_by.as_ref().map(|name| latest_by(&file, &known, name)).transpose()?,
             bookkeeping: known.find_all(&raw.bookkeeping)?.iter().map(|column| column.name.clone()).collect(),
             rejects: raw.read_rejects(&file)?,
+            checks: CheckReader { file: &file, columns: &known, related: None }.read_all(&raw.check)?,
             columns,
             file: file.path,
             text: file.text,
@@ -237,7 +253,30 @@ impl RawSnapshotColumn {
             None => column.name.clone(),
         };
         let values = self.values.as_ref().map(|values| read_values(file, values, &column)).transpose()?;
-        Ok(SnapshotColumn { column, source, values })
+        let range = self.read_range(file, &column)?;
+        Ok(SnapshotColumn { column, source, values, range })
+    }
+
+    fn read_range(&self, file: &TomlFile, column: &Column) -> Result<Option<ValueRange>> {
+        let bounds = [self.min.as_ref(), self.max.as_ref()];
+        let Some(first) = bounds.into_iter().flatten().next() else { return Ok(None) };
+        let kind = &column.column_type;
+        if !kind.is_ordered() {
+            return Err(file
+                .error(first.span(), format!("bounds are stated of '{}', which is {kind}", column.name))
+                .hint("min and max go with columns of numbers and times; list texts with values"));
+        }
+        let (min, max) = read_bounds(file, first.span(), column, self.min.as_ref(), self.max.as_ref())?;
+        for (bound, text) in bounds.into_iter().zip([&min, &max]) {
+            if let (Some(bound), Some(text)) = (bound, text)
+                && literal(kind, text).is_none()
+            {
+                return Err(file
+                    .error(bound.span(), format!("{text} is more exact than '{}', which is {kind}", column.name))
+                    .hint("write a bound that the column can hold"));
+            }
+        }
+        Ok(Some(ValueRange { min, max }))
     }
 }
 
@@ -287,6 +326,7 @@ fn character(file: &TomlFile, text: Option<&At<String>>) -> Result<Option<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Severity;
 
     const HEAD: &str = "description = 'd'\nowner = 'o'\nformat = 'parquet'\n";
     const COLUMNS: &str = "columns = [\n  { name = 'id', type = 'STRING', required = true, description = 'd' },\n  \
@@ -300,12 +340,27 @@ mod tests {
     #[test]
     fn a_short_contract_gets_the_defaults() {
         let contract = parse(&format!("{HEAD}key = ['id']\nlatest_by = 'seq'\n{COLUMNS}")).unwrap();
-        assert_eq!((contract.success_marker, contract.drift), (true, Drift::Additive));
+        assert_eq!((contract.success_marker, contract.complete, contract.drift), (true, true, Drift::Additive));
+        assert_eq!((contract.checks.len(), contract.columns[1].range.as_ref()), (0, None));
         assert_eq!(contract.key, ["id"]);
         assert_eq!(contract.latest_by.as_deref(), Some("seq"));
         assert_eq!(contract.rejects, RejectLimit::default());
         assert_eq!(contract.columns[0].source, "id");
         assert_eq!(contract.columns[1].column.at.to_string(), "jobs/snapshots/a.toml:8:3");
+    }
+
+    #[test]
+    fn ranges_checks_and_partial_sources_are_stated() {
+        let columns = COLUMNS.replace("'INT64',", "'INT64', min = 1, max = '9',");
+        let checks = "[[check]]\nkind = 'row_count'\nmin = 1\n[[check]]\nkind = 'sql'\nname = 'n'\nsql = 'SELECT 1'\n\
+                      severity = 'warn'\n";
+        let contract = parse(&format!("{HEAD}complete = false\n{columns}{checks}")).unwrap();
+        assert!(!contract.complete);
+        let range = ValueRange { min: Some("1".to_owned()), max: Some("9".to_owned()) };
+        assert_eq!((range.to_string().as_str(), contract.columns[1].range.as_ref()), ("outside 1 to 9", Some(&range)));
+        let told: Vec<_> = contract.checks.iter().map(|check| (check.kind.as_str(), check.severity)).collect();
+        assert_eq!(told, [("row_count", Severity::Block), ("sql", Severity::Warn)]);
+        assert_eq!(contract.checks[1].at.to_string(), "jobs/snapshots/a.toml:12:1");
     }
 
     #[test]
@@ -347,6 +402,33 @@ mod tests {
             ),
             (column("type = 'STRING', values = ['a', 'a']"), "'a' stands twice; file: jobs/snapshots/a.toml:4:77"),
             (column("type = 'STRING', values = []"), "the list of values is empty"),
+            (
+                column("type = 'STRING', min = 'a'"),
+                "bounds are stated of 'a', which is STRING; file: jobs/snapshots/a.toml:4:68",
+            ),
+            (
+                column("type = 'INT64', max = 0.5"),
+                "0.5 is no value of 'a', which is INT64; file: jobs/snapshots/a.toml:4:67",
+            ),
+            (column("type = 'DATE', min = '2026-02-30'"), "\"2026-02-30\" is no value of 'a'"),
+            (column("type = 'INT64', min = 2, max = 1"), "no value lies from 2 to 1; file: jobs/snapshots/a.toml:4:67"),
+            (
+                column("type = 'NUMERIC(5, 2)', min = 0, max = 0.005"),
+                "0.005 is more exact than 'a', which is NUMERIC(5, 2); file: jobs/snapshots/a.toml:4:84",
+            ),
+            (
+                format!("{HEAD}{COLUMNS}[[check]]\nkind = 'row_count_change'\nmax = 0.2"),
+                "a contract speaks of one day; file: jobs/snapshots/a.toml:8:1; hint: state it in the job",
+            ),
+            (
+                format!("{HEAD}{COLUMNS}[[check]]\nkind = 'relationship'\ncolumn = 'id'\nto = 'b'"),
+                "compares with another table",
+            ),
+            (
+                format!("{HEAD}{COLUMNS}[[check]]\nkind = 'not_null'\ncolumn = 'sec'"),
+                "there is no column 'sec'; file: jobs/snapshots/a.toml:10:10; hint: did you mean 'seq'?",
+            ),
+            (format!("{HEAD}{COLUMNS}[[check]]\ncolumn = 'id'"), "the key 'kind' is missing"),
             (
                 format!("{HEAD}key = ['ids']\n{COLUMNS}"),
                 "there is no column 'ids'; file: jobs/snapshots/a.toml:4:8; hint: did you mean 'id'?",

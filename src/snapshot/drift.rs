@@ -156,6 +156,7 @@ pub(super) mod tests {
             },
             source: (*name).to_owned(),
             values: None,
+            range: None,
         };
         SnapshotContract {
             name: SnapshotName::new("account").unwrap(),
@@ -163,12 +164,14 @@ pub(super) mod tests {
             owner: String::new(),
             format,
             success_marker: true,
+            complete: true,
             drift: Drift::Strict,
             key: Vec::new(),
             latest_by: None,
             bookkeeping: Vec::new(),
             columns: columns.iter().map(column).collect(),
             rejects: RejectLimit::default(),
+            checks: Vec::new(),
             file: at.file.clone(),
             text: String::new(),
         }

@@ -4,6 +4,7 @@ use parquet::basic::{LogicalType, TimeUnit};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
+use super::bounds;
 use super::open::OpenedFile;
 use super::parse::BadCell;
 use super::selection::Place;
@@ -45,6 +46,8 @@ pub(super) struct Predicate {
     pub value: String,
     rule: &'static str,
     column: usize,
+    /// What is wrong with the value, said after it.
+    complaint: String,
 }
 
 impl Predicate {
@@ -54,10 +57,7 @@ impl Predicate {
         let value = shown(column, value);
         let reason = match self.rule {
             "null_key" | "null_value" => format!("{name} is null"),
-            "unknown_value" => {
-                format!("{name} = {value} is not one of {}", column.values.as_deref().unwrap_or_default().join(", "))
-            }
-            _ => format!("{name} = {value} is outside 0001-01-01 to 9999-12-31"),
+            _ => format!("{name} = {value} is {}", self.complaint),
         };
         Fault { place, rule: self.rule, column: Some(name.clone()), reason }
     }
@@ -81,21 +81,28 @@ pub(super) fn predicates(contract: &SnapshotContract, files: &[OpenedFile]) -> V
     for index in order {
         let column = &contract.columns[index];
         let name = identifier(&column.column.name);
-        let mut add = |condition: String, rule: &'static str| {
-            found.push(Predicate { condition, value: as_text(column), rule, column: index });
+        let mut add = |condition: String, rule: &'static str, complaint: String| {
+            found.push(Predicate { condition, value: as_text(column), rule, column: index, complaint });
         };
         let is_key = contract.key.contains(&column.column.name);
         if (is_key || column.column.required) && !proved(files, &column.source, has_no_null) {
-            add(format!("{name} IS NULL"), if is_key { "null_key" } else { "null_value" });
+            add(format!("{name} IS NULL"), if is_key { "null_key" } else { "null_value" }, "null".to_owned());
         }
         if let Some(values) = &column.values {
-            let values: Vec<String> = values.iter().map(|value| text(value)).collect();
-            add(format!("{name} NOT IN ({})", list(&values)), "unknown_value");
+            let literals: Vec<String> = values.iter().map(|value| text(value)).collect();
+            let complaint = format!("not one of {}", values.join(", "));
+            add(format!("{name} NOT IN ({})", list(&literals)), "unknown_value", complaint);
         }
         if let Some((low, high)) = bounds(&column.column.column_type)
             && !proved(files, &column.source, is_within_calendar)
         {
-            add(format!("({name} < {low} OR {name} > {high})"), "out_of_range");
+            let complaint = "outside 0001-01-01 to 9999-12-31".to_owned();
+            add(format!("({name} < {low} OR {name} > {high})"), "out_of_range", complaint);
+        }
+        if let Some(range) = &column.range
+            && !bounds::is_proved(column, range, files)
+        {
+            add(bounds::outside(column, range), "out_of_range", range.to_string());
         }
     }
     found

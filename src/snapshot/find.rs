@@ -10,6 +10,8 @@ use crate::names::SnapshotDate;
 use crate::storage::Storage;
 
 const SUCCESS_MARKER: &str = "_SUCCESS";
+/// Stands in the place of `_SUCCESS` when the source knows that the day lacks keys.
+const PARTIAL_MARKER: &str = "_PARTIAL";
 
 /// A day that is there and, where its source promises to say so, complete. Not verified yet.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct FoundSnapshot {
     pub files: Vec<ObjectMeta>,
     /// Whether `_SUCCESS` is there.
     pub success_marker: bool,
+    /// Whether the day holds every key that there is: a key that is missing is gone. With false it says nothing.
+    pub complete: bool,
     /// Changes when a file is added, removed or replaced.
     pub fingerprint: String,
 }
@@ -31,7 +35,8 @@ impl FoundSnapshot {
     }
 }
 
-/// Errors (exit 10): the day has no folder, no files, or lacks the `_SUCCESS` that its contract promises.
+/// Errors (exit 10): the day has no folder, no files, or lacks the `_SUCCESS` that its contract promises
+/// and is not declared partial either.
 pub async fn find(storage: &Storage, contract: &SnapshotContract, date: SnapshotDate) -> Result<FoundSnapshot> {
     let prefix = Path::from_iter([contract.name.as_str(), &format!("snapshot_date={date}")]);
     let folder = storage.describe(&prefix);
@@ -48,13 +53,14 @@ pub async fn find(storage: &Storage, contract: &SnapshotContract, date: Snapshot
         };
         return Err(missing(format!("the snapshot '{}' has no data for {date}", contract.name)).hint(hint));
     }
-    let success_marker = objects.iter().any(|object| object.location.filename() == Some(SUCCESS_MARKER));
-    if contract.success_marker && !success_marker {
+    let has = |marker: &str| objects.iter().any(|object| object.location.filename() == Some(marker));
+    let (success_marker, partial) = (has(SUCCESS_MARKER), has(PARTIAL_MARKER));
+    if contract.success_marker && !success_marker && !partial {
         return Err(missing(format!(
             "the snapshot '{}' of {date} is not complete: it has no {SUCCESS_MARKER}",
             contract.name
         ))
-        .hint("wait for the source to finish; a source that never writes one states success_marker = false"));
+        .hint("wait for the source to finish; a source that never writes one states success_marker = false, and a day that lacks keys has a _PARTIAL"));
     }
     let files: Vec<ObjectMeta> = objects.into_iter().filter(|object| is_data(&object.location)).collect();
     if files.is_empty() {
@@ -67,8 +73,9 @@ pub async fn find(storage: &Storage, contract: &SnapshotContract, date: Snapshot
     if let Some(odd) = files.iter().find(|file| !has_extension(&file.location, &contract.format)) {
         return Err(wrong_extension(storage, contract, &odd.location));
     }
-    let fingerprint = fingerprint_of(&files, success_marker);
-    Ok(FoundSnapshot { date, folder, files, success_marker, fingerprint })
+    let complete = contract.complete && !partial;
+    let fingerprint = fingerprint_of(&files, success_marker, complete);
+    Ok(FoundSnapshot { date, folder, files, success_marker, complete, fingerprint })
 }
 
 /// Names that begin with `_` or `.` are markers and leftovers, as in Spark and Hadoop.
@@ -100,13 +107,13 @@ fn wrong_extension(storage: &Storage, contract: &SnapshotContract, path: &Path) 
 }
 
 /// A file is taken for the same while its path, size and entity tag (on a disk: inode and modification time) are.
-fn fingerprint_of(files: &[ObjectMeta], success_marker: bool) -> String {
+fn fingerprint_of(files: &[ObjectMeta], success_marker: bool, complete: bool) -> String {
     let mut hash = Sha256::new();
     for file in files {
         let tag = file.e_tag.clone().unwrap_or_else(|| file.last_modified.timestamp_micros().to_string());
         hash.update(format!("{}\0{}\0{tag}\n", file.location, file.size));
     }
-    hash.update([u8::from(success_marker)]);
+    hash.update([u8::from(success_marker), u8::from(complete)]);
     hex(&hash.finalize()[..16])
 }
 

@@ -3,6 +3,7 @@
 //! `find` lists files and decides whether the day is there; `open` brings every format to Parquet files with known
 //! footers; `verify` decides row by row; the result is a [`Verified`] snapshot, the only kind that a model can read.
 
+mod bounds;
 pub mod drift;
 mod faults;
 mod find;

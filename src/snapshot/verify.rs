@@ -47,6 +47,7 @@ pub struct Verified {
     pub rejected: Vec<RejectedRow>,
     pub ignored_columns: Vec<String>,
     pub files: Vec<DataFile>,
+    rejected_files: Vec<DataFile>,
     store: ObjectStoreUrl,
     contract: SnapshotContract,
 }
@@ -55,6 +56,12 @@ impl Verified {
     /// The rows, with the day as their column `snapshot_date`.
     pub fn table(&self) -> ParquetTable {
         with_date(table_of(&self.contract, self.store.clone(), self.files.clone()), self.date)
+    }
+
+    /// The rows that were set aside, as they lie in the files: what they say is in doubt, that their keys exist is not.
+    /// Their columns are those of the others.
+    pub fn rejected_table(&self) -> ParquetTable {
+        with_date(table_of(&self.contract, self.store.clone(), self.rejected_files.clone()), self.date)
     }
 }
 
@@ -86,6 +93,7 @@ pub async fn verify(
     let rejected = day.describe(&faults).await?;
 
     let mut left_out: Vec<Place> = faults.iter().map(|fault| fault.place).collect();
+    let rejected_files = day.files_at(&left_out);
     left_out.extend(&duplicates.dropped);
     let files = day.files_without(&left_out);
     let mut ignored_columns: Vec<String> = opened.iter().flat_map(|file| file.ignored.iter().cloned()).collect();
@@ -101,6 +109,7 @@ pub async fn verify(
         rejected,
         ignored_columns,
         files,
+        rejected_files,
         store: day.store,
         contract: contract.clone(),
     })
@@ -355,6 +364,11 @@ impl Day<'_> {
         })
     }
 
+    fn files_at(&self, places: &[Place]) -> Vec<DataFile> {
+        let mut by_file = rows_by_file(places, self.opened.len());
+        self.data_files(|file, rows| Some(selection(&mut by_file[file], rows, Keep::These)))
+    }
+
     fn data_files(&self, mut selection: impl FnMut(usize, u64) -> Option<RowSelection>) -> Vec<DataFile> {
         let file = |(index, opened): (usize, &OpenedFile)| {
             let selection = selection(index, opened.rows());
@@ -368,10 +382,7 @@ impl Day<'_> {
     fn session(&self, places: Option<&[Place]>) -> Result<SessionContext> {
         let files = match places {
             None => self.data_files(|_, _| None),
-            Some(places) => {
-                let mut by_file = rows_by_file(places, self.opened.len());
-                self.data_files(|file, rows| Some(selection(&mut by_file[file], rows, Keep::These)))
-            }
+            Some(places) => self.files_at(places),
         };
         let table = table_of(self.contract, self.store.clone(), files).with_row_identity();
         let context = self.engine.session(Joins::Hash);
