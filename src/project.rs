@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::contract::SnapshotContract;
 use crate::error::{Error, Result};
-use crate::job::{Job, JobFile, Scope};
+use crate::job::{Job, JobFile, Scope, Steps};
 use crate::names::{JobName, SnapshotName};
 use crate::toml_file::TomlFile;
 
@@ -47,8 +47,9 @@ impl Project {
             let name = JobName::new(stem).map_err(|error| error.with("file", path.display()))?;
             files.insert(name, JobFile::read(root, &path)?);
         }
-        refuse_shared_names(&snapshots, &files)?;
-        let scope = Scope { root, config: &config, snapshots: &snapshots, jobs: &files };
+        let steps = Steps::load(root, |name| snapshots.keys().find(|snapshot| snapshot.as_str() == name).cloned())?;
+        refuse_shared_names(&snapshots, &steps, &files)?;
+        let scope = Scope { root, config: &config, snapshots: &snapshots, steps: &steps, jobs: &files };
         let jobs = files
             .iter()
             .map(|(name, file)| Ok((name.clone(), Job::read(name, file, &scope)?)))
@@ -87,9 +88,10 @@ pub(crate) fn toml_files(root: &Path, folder: &str) -> Result<BTreeMap<String, P
     Ok(files)
 }
 
-/// In SQL snapshots and tables stand side by side, so a name is one or the other.
+/// In SQL snapshots, steps and tables stand side by side, so a name is one of them.
 fn refuse_shared_names(
     snapshots: &BTreeMap<SnapshotName, SnapshotContract>,
+    steps: &Steps,
     jobs: &BTreeMap<JobName, JobFile>,
 ) -> Result<()> {
     for (job, file) in jobs {
@@ -99,6 +101,9 @@ fn refuse_shared_names(
                 .error(0..0, format!("'{job}' is a job and a snapshot"))
                 .with("snapshot", contract.file.display())
                 .hint("rename one of the files"));
+        }
+        if steps.contains(job.as_str()) {
+            return Err(file.file.error(0..0, format!("'{job}' is a job and a step")).hint("rename one of the files"));
         }
     }
     Ok(())

@@ -11,10 +11,16 @@ use crate::error::{Error, Result};
 use crate::names::JobName;
 use crate::toml_file::{At, TomlFile, suggest};
 
-pub(super) struct CheckReader<'a> {
+pub(crate) struct CheckReader<'a> {
     pub file: &'a TomlFile,
-    /// The columns of the job's own table.
+    /// The columns of the job's own table, or of the snapshot.
     pub columns: &'a ColumnSet<'a>,
+    /// What a relationship may point at; a snapshot's contract speaks of its own day alone.
+    pub related: Option<Related<'a>>,
+}
+
+/// What surrounds a job's table.
+pub(crate) struct Related<'a> {
     pub inputs: &'a [Input],
     pub job: &'a JobName,
     pub scope: &'a Scope<'a>,
@@ -39,6 +45,14 @@ impl CheckReader<'_> {
     }
 
     fn kind(&self, span: Range<usize>, condition: &RawCondition) -> Result<CheckKind> {
+        if self.related.is_none() && !condition.fits_a_snapshot() {
+            return Err(self
+                .refuse(
+                    span,
+                    "the check compares with another table or an earlier day, and a contract speaks of one day",
+                )
+                .hint("state it in the job that reads the snapshot, or compare in its model"));
+        }
         Ok(match condition {
             RawCondition::Unique { column, columns } => {
                 let columns = self.listed(span, "column", column.as_ref(), columns.as_ref())?;
@@ -106,17 +120,9 @@ impl CheckReader<'_> {
         max: Option<&At<Scalar>>,
     ) -> Result<CheckKind> {
         let column = self.one_of(column, "order the values of", ColumnType::is_ordered)?;
-        let low = min.map(|min| self.literal(min, column)).transpose()?;
-        let high = max.map(|max| self.literal(max, column)).transpose()?;
-        match (&low, &high) {
+        match read_bounds(self.file, span.clone(), column, min, max)? {
             (None, None) => Err(self.refuse(span, "a range without bounds").hint("state min, max or both")),
-            (Some(low), Some(high)) if !low.at_most(high) => Err(self
-                .refuse(span, format!("no value lies from {} to {}", low.text, high.text))
-                .hint("swap the bounds")),
-            _ => {
-                let text = |bound: Option<Literal>| bound.map(|bound| bound.text);
-                Ok(CheckKind::Range { column: column.name.clone(), min: text(low), max: text(high) })
-            }
+            (min, max) => Ok(CheckKind::Range { column: column.name.clone(), min, max }),
         }
     }
 
@@ -131,8 +137,9 @@ impl CheckReader<'_> {
     }
 
     fn relationship(&self, columns: &[At<String>], to: &At<String>, to_columns: &[At<String>]) -> Result<CheckKind> {
-        let target = self.target(to)?;
-        let there = self.scope.columns_of(&target);
+        let related = self.related.as_ref().ok_or_else(|| self.refuse(to.span(), "a snapshot stands alone"))?;
+        let target = self.target(related, to)?;
+        let there = related.scope.columns_of(&target);
         distinct(self.file, to_columns)?;
         for name in to_columns {
             if !there.contains(&name.as_str()) {
@@ -150,13 +157,13 @@ impl CheckReader<'_> {
     }
 
     /// An input by its name in the SQL, then by its own, then any other job: always of the run's own date.
-    fn target(&self, to: &At<String>) -> Result<InputSource> {
+    fn target(&self, related: &Related<'_>, to: &At<String>) -> Result<InputSource> {
         let named = |input: &&Input| match &input.source {
             InputSource::Snapshot(name) => name.as_str() == to.as_str(),
             InputSource::Table(name) => name.as_str() == to.as_str(),
         };
-        let input = self.inputs.iter().find(|input| input.alias == to.as_str());
-        let input = input.or_else(|| self.inputs.iter().filter(|input| input.days_ago == 0).find(named));
+        let input = related.inputs.iter().find(|input| input.alias == to.as_str());
+        let input = input.or_else(|| related.inputs.iter().filter(|input| input.days_ago == 0).find(named));
         match input {
             Some(input) if input.days_ago == 0 => return Ok(input.source.clone()),
             Some(_) => {
@@ -166,11 +173,11 @@ impl CheckReader<'_> {
             }
             None => {}
         }
-        match self.scope.find(to) {
-            Some(InputSource::Table(job)) if job != *self.job => Ok(InputSource::Table(job)),
+        match related.scope.find(to) {
+            Some(InputSource::Table(job)) if job != *related.job => Ok(InputSource::Table(job)),
             _ => {
-                let inputs = self.inputs.iter().map(|input| input.alias.as_str());
-                let jobs = self.scope.jobs.keys().filter(|job| *job != self.job).map(JobName::as_str);
+                let inputs = related.inputs.iter().map(|input| input.alias.as_str());
+                let jobs = related.scope.jobs.keys().filter(|job| *job != related.job).map(JobName::as_str);
                 Err(self
                     .refuse(to.span(), format!("'{to}' is no input of the job and no other job"))
                     .hint(suggest(to, inputs.chain(jobs))))
@@ -240,6 +247,26 @@ impl CheckReader<'_> {
 
     fn refuse(&self, span: Range<usize>, message: impl Into<String>) -> Error {
         self.file.error(span, message)
+    }
+}
+
+/// Bounds that a column can hold, the least first.
+pub(crate) fn read_bounds(
+    file: &TomlFile,
+    span: Range<usize>,
+    column: &Column,
+    min: Option<&At<Scalar>>,
+    max: Option<&At<Scalar>>,
+) -> Result<(Option<String>, Option<String>)> {
+    let read = |bound: Option<&At<Scalar>>| {
+        bound.map(|bound| file.locate(bound.span(), Literal::read(bound, column))).transpose()
+    };
+    let (low, high) = (read(min)?, read(max)?);
+    match (&low, &high) {
+        (Some(low), Some(high)) if !low.at_most(high) => {
+            Err(file.error(span, format!("no value lies from {} to {}", low.text, high.text)).hint("swap the bounds"))
+        }
+        _ => Ok((low.map(|bound| bound.text), high.map(|bound| bound.text))),
     }
 }
 

@@ -1,21 +1,28 @@
 //! A job as its file states it: what it reads, the table it makes, the checks that guard it, its promise.
 
 mod checks;
+mod declassify;
+mod history;
 mod literal;
 mod raw;
 mod read;
+mod step;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::contract::{Column, Location, schema_of};
+use crate::contract::{Column, Location, PiiClass, schema_of};
 use crate::names::{JobName, SnapshotName, TableName};
 
+pub(crate) use checks::{CheckReader, read_bounds};
+pub use history::{IS_CURRENT, PickedRows, VALID_FROM, VALID_TO, rejected_name};
 pub(crate) use literal::Literal;
-pub(crate) use raw::Scalar;
 pub use raw::job_schema;
+pub(crate) use raw::{RawCheck, RawDayCheck, Scalar, nest_checks};
 pub(crate) use read::{JobFile, Scope};
+pub use step::{Step, Steps};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -23,10 +30,15 @@ pub struct Job {
     pub description: String,
     pub owner: String,
     pub tags: Vec<String>,
+    /// The snapshots that its steps read are among them.
     pub inputs: Vec<Input>,
+    /// The steps that the model reads, and those that these read before them.
+    pub steps: Vec<Arc<Step>>,
     pub table: TableSpec,
     /// As stated; the grain's uniqueness and the required columns are checked besides.
     pub checks: Vec<Check>,
+    /// The columns that have a lower class than what they derive from.
+    pub declassify: Vec<Declassify>,
     pub promise: Option<Promise>,
     /// The job's file and the model's, relative to the project, with their texts.
     pub file: PathBuf,
@@ -62,6 +74,10 @@ pub struct TableSpec {
     pub partition: Option<PartitionSpec>,
     pub cluster: Vec<String>,
     pub columns: Vec<Column>,
+    /// Whose rows are removed from a history.
+    pub forget: Option<PickedRows>,
+    /// Whose open rows of a history are not closed because the day's state lacks their keys.
+    pub keep_open: Option<PickedRows>,
 }
 
 impl TableSpec {
@@ -74,16 +90,25 @@ impl TableSpec {
 pub enum Mode {
     /// A run replaces the partition of its date.
     Partition,
+    /// A run compares the state of its date with the table and writes what has changed (rule R12).
+    History,
     /// A run replaces the whole table.
     Replace,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionSpec {
-    /// A DATE column that holds the run's date in every row.
+    /// A DATE column that holds the run's date in every row; in a history, `valid_from`.
     pub column: String,
+    pub by: PartitionUnit,
     pub expire_days: Option<u32>,
     pub require_filter: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionUnit {
+    Day,
+    Month,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -177,6 +202,16 @@ impl CheckKind {
             CheckKind::Sql { .. } => "sql",
         }
     }
+}
+
+/// A column that has `class`, which is lower than that of what it derives from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declassify {
+    pub column: String,
+    /// The class that the column is declared with.
+    pub class: PiiClass,
+    pub reason: String,
+    pub at: Location,
 }
 
 /// When the table must be there: `ready_by` on the day after the snapshot date, UTC.

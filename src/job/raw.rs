@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::contract::RawColumn;
+use crate::contract::{PiiClass, RawColumn};
 use crate::error::Result;
 use crate::toml_file::{At, TomlFile};
 
@@ -34,6 +34,9 @@ pub(crate) struct RawJob {
     /// Conditions on the rows before they are published; the grain and required columns are checked besides.
     #[serde(default)]
     pub check: Vec<At<RawCheck>>,
+    /// Columns that have a lower class than what they derive from, each with the reason.
+    #[serde(default)]
+    pub declassify: Vec<At<RawDeclassify>>,
     /// When the table must be there.
     pub promise: Option<RawPromise>,
 }
@@ -73,13 +76,17 @@ pub(crate) struct RawTable {
     pub mode: At<RawMode>,
     /// The columns that together are unique.
     pub grain: At<Vec<At<String>>>,
-    /// How the table is partitioned; with mode "partition" only.
+    /// How the table is partitioned; not with mode "replace".
     pub partition: Option<At<RawPartition>>,
     /// Up to four columns that BigQuery sorts by.
     #[serde(default)]
     pub cluster: Vec<At<String>>,
-    /// The columns of the model's result, in its order.
+    /// The columns of the model's result; a history has valid_from, valid_to and is_current besides.
     pub columns: At<Vec<At<RawColumn>>>,
+    /// Whose rows are removed from a history, open and closed ones; with mode "history" only.
+    pub forget: Option<At<RawForget>>,
+    /// Whose open rows stay open on a day whose state lacks their keys; with mode "history" only.
+    pub keep_open: Option<At<RawKeepOpen>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -88,6 +95,8 @@ pub(crate) struct RawTable {
 pub(crate) enum RawMode {
     /// A run replaces the partition of its date.
     Partition,
+    /// A run compares the state of its date with the table, closes the rows that no longer hold and opens those that do.
+    History,
     /// A run replaces the whole table.
     Replace,
 }
@@ -97,10 +106,10 @@ pub(crate) enum RawMode {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Partition")]
 pub(crate) struct RawPartition {
-    /// A required DATE column of the grain that holds the run's date in every row.
+    /// A required DATE column of the grain that holds the run's date in every row; valid_from in a history.
     pub column: At<String>,
-    /// The length of a partition.
-    pub by: RawUnit,
+    /// The length of a partition: a day with mode "partition", a month with mode "history".
+    pub by: At<RawUnit>,
     /// Days after which BigQuery drops a partition; kept for ever unless stated.
     pub expire_days: Option<At<u32>>,
     /// Whether a query must filter by the partition column.
@@ -108,11 +117,35 @@ pub(crate) struct RawPartition {
     pub require_filter: bool,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "PartitionUnit")]
 pub(crate) enum RawUnit {
     Day,
+    Month,
+}
+
+/// Whose rows leave a history for good.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Forget")]
+pub(crate) struct RawForget {
+    /// The column that says whose a row is.
+    pub column: At<String>,
+    /// A file with one SELECT of one column, the values to forget; it reads the job's inputs.
+    pub sql: At<String>,
+}
+
+/// Whose rows of a history are in doubt on a day, so that they stay open although the day's state lacks their keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KeepOpen")]
+pub(crate) struct RawKeepOpen {
+    /// The column that says whose a row is.
+    pub column: At<String>,
+    /// A file with one SELECT of one column, the values in doubt. It reads the job's inputs and, of each snapshot among
+    /// them, the rows of the day that were set aside, as rejected_<snapshot>.
+    pub sql: At<String>,
 }
 
 /// When the table must be there.
@@ -122,6 +155,20 @@ pub(crate) enum RawUnit {
 pub(crate) struct RawPromise {
     /// HH:MM, UTC, on the day after the snapshot date.
     pub ready_by: At<String>,
+}
+
+/// A column that has a lower class than what it derives from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Declassify")]
+pub(crate) struct RawDeclassify {
+    /// A column of the table.
+    pub column: At<String>,
+    /// The class that it has all the same: the one that the column is declared with.
+    #[serde(rename = "as")]
+    pub class: At<PiiClass>,
+    /// Why that is right, for those who answer for personal data.
+    pub reason: At<String>,
 }
 
 /// A condition on the rows. The file writes one flat table; [`RawJob::read`] puts the keys of the kind under `condition`.
@@ -234,10 +281,23 @@ pub(crate) enum RawCondition {
     Sql {
         /// What findings call it.
         name: At<String>,
-        /// It reads the rows in the making, by the table's own name, and the job's inputs.
+        /// It reads the rows to check by the name of their table or snapshot, and in a job its inputs.
         sql: At<String>,
     },
 }
+
+impl RawCondition {
+    /// Whether the condition can be judged on one day of one snapshot, with nothing beside it.
+    pub fn fits_a_snapshot(&self) -> bool {
+        !matches!(
+            self,
+            RawCondition::Relationship { .. } | RawCondition::RowCountChange { .. } | RawCondition::Distribution { .. }
+        )
+    }
+}
+
+/// The kinds that need more than one day of one snapshot, as files write them.
+const NOT_ON_A_DAY: [&str; 3] = ["relationship", "row_count_change", "distribution"];
 
 /// One value: text, number, truth or time.
 #[derive(Debug, Clone, Deserialize)]
@@ -267,6 +327,22 @@ impl JsonSchema for RawCheck {
         let kinds = schema.get_mut("oneOf").and_then(|kinds| kinds.as_array_mut());
         for kind in kinds.into_iter().flatten() {
             kind["properties"]["severity"] = severity.clone();
+        }
+        schema
+    }
+}
+
+/// The checks that a snapshot's contract may state, for its schema: those of jobs that speak of one day alone.
+pub(crate) struct RawDayCheck;
+
+impl JsonSchema for RawDayCheck {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        RawCondition::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = RawCheck::json_schema(generator);
+        if let Some(kinds) = schema.get_mut("oneOf").and_then(|kinds| kinds.as_array_mut()) {
+            kinds.retain(|kind| !NOT_ON_A_DAY.iter().any(|name| kind["properties"]["kind"]["const"] == *name));
         }
         schema
     }
@@ -304,7 +380,7 @@ pub fn job_schema() -> serde_json::Value {
 
 /// Turns `{ kind = "k", severity = "s", … }` into `{ severity = "s", condition = { k = { … } } }`: `serde` reads an
 /// enum written so with every place kept, and one with its tag inside with none.
-fn nest_checks<'t>(file: &TomlFile, root: &mut DeTable<'t>) -> Result<()> {
+pub(crate) fn nest_checks<'t>(file: &TomlFile, root: &mut DeTable<'t>) -> Result<()> {
     let Some(DeValue::Array(checks)) = root.get_mut("check").map(Spanned::get_mut) else { return Ok(()) };
     for check in checks.iter_mut() {
         let span = check.span();

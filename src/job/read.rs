@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::NaiveTime;
 
-use super::checks::CheckReader;
+use super::checks::{CheckReader, Related};
+use super::history::{read_forget, read_history, read_keep_open};
 use super::raw::{RawInput, RawInputTable, RawJob, RawMode, RawPartition, RawTable, RawUnit};
-use super::{Input, InputSource, Job, Mode, PartitionSpec, Promise, TableSpec};
+use super::{Input, InputSource, Job, Mode, PartitionSpec, PartitionUnit, Promise, Step, Steps, TableSpec, declassify};
 use crate::config::Config;
 use crate::contract::{Column, ColumnSet, ColumnType, PiiClass, SnapshotContract, distinct, not_blank, read_columns};
 use crate::error::{Error, Result};
@@ -36,6 +38,7 @@ pub(crate) struct Scope<'a> {
     pub root: &'a Path,
     pub config: &'a Config,
     pub snapshots: &'a BTreeMap<SnapshotName, SnapshotContract>,
+    pub steps: &'a Steps,
     pub jobs: &'a BTreeMap<JobName, JobFile>,
 }
 
@@ -48,7 +51,8 @@ impl Scope<'_> {
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.snapshots.keys().map(SnapshotName::as_str).chain(self.jobs.keys().map(JobName::as_str))
+        let tables = self.snapshots.keys().map(SnapshotName::as_str).chain(self.jobs.keys().map(JobName::as_str));
+        tables.chain(self.steps.names())
     }
 
     pub fn columns_of(&self, source: &InputSource) -> Vec<&str> {
@@ -76,25 +80,32 @@ impl Job {
     /// `Project`, with `file:line:column`, for whatever the file says wrongly.
     pub(crate) fn read(name: &JobName, source: &JobFile, scope: &Scope<'_>) -> Result<Job> {
         let JobFile { file, raw } = source;
-        let inputs = read_inputs(name, source, scope)?;
-        let table = read_table(name, file, &raw.table, scope.config)?;
+        let (inputs, steps) = read_inputs(name, source, scope)?;
+        let table = read_table(name, file, &raw.table, scope)?;
         let columns = ColumnSet::new(file, &table.columns);
-        let checks = CheckReader { file, columns: &columns, inputs: &inputs, job: name, scope }.read_all(&raw.check)?;
-        let (sql_file, sql) = read_model(file, &raw.sql, scope.root)?;
-        Ok(Job {
+        let checks =
+            CheckReader { file, columns: &columns, related: Some(Related { inputs: &inputs, job: name, scope }) }
+                .read_all(&raw.check)?;
+        let declassify = declassify::read_all(file, &raw.declassify, &columns)?;
+        let (sql_file, sql) = read_sql(file, &raw.sql, scope.root, "the key 'sql' names the model")?;
+        let job = Job {
             name: name.clone(),
             description: not_blank(file, &raw.description)?,
             owner: not_blank(file, &raw.owner)?,
             tags: read_tags(file, &raw.tags)?,
             inputs,
+            steps,
             checks,
+            declassify,
             promise: raw.promise.as_ref().map(|promise| ready_by(file, &promise.ready_by)).transpose()?,
             table,
             file: file.path.clone(),
             text: file.text.clone(),
             sql_file,
             sql,
-        })
+        };
+        job.refuse_names_of_rejected(file, &raw.table)?;
+        Ok(job)
     }
 }
 
@@ -116,7 +127,8 @@ fn ready_by(file: &TomlFile, text: &At<String>) -> Result<Promise> {
     })
 }
 
-fn read_model(file: &TomlFile, path: &At<String>, root: &Path) -> Result<(PathBuf, String)> {
+/// A file with a SELECT that the job's file names, and its text.
+pub(super) fn read_sql(file: &TomlFile, path: &At<String>, root: &Path, what: &str) -> Result<(PathBuf, String)> {
     let sql_file = PathBuf::from(path.as_str());
     let inside = !path.is_empty() && sql_file.components().all(|part| matches!(part, Component::Normal(_)));
     if !inside {
@@ -124,20 +136,25 @@ fn read_model(file: &TomlFile, path: &At<String>, root: &Path) -> Result<(PathBu
             .error(path.span(), format!("'{path}' is not a file of the project"))
             .hint("a path relative to the project: sql/name.sql"));
     }
-    let sql = read_text(root, &sql_file)
-        .map_err(|error| error.with("file", file.location(path.span())).hint("the key 'sql' names the model"))?;
+    let sql = read_text(root, &sql_file).map_err(|error| error.with("file", file.location(path.span())).hint(what))?;
     if sql.trim().is_empty() {
         return Err(file.error(path.span(), format!("'{path}' is empty")).hint("write one SELECT"));
     }
     Ok((sql_file, sql))
 }
 
-fn read_inputs(job: &JobName, source: &JobFile, scope: &Scope<'_>) -> Result<Vec<Input>> {
+fn read_inputs(job: &JobName, source: &JobFile, scope: &Scope<'_>) -> Result<(Vec<Input>, Vec<Arc<Step>>)> {
     let JobFile { file, raw } = source;
-    let mut inputs: Vec<Input> = Vec::with_capacity(raw.inputs.len());
+    let mut inputs: Vec<Input> = Vec::new();
+    let mut steps: Vec<(&At<RawInput>, Arc<Step>)> = Vec::new();
     for input in &raw.inputs {
         let reader = InputReader { file, at: input, job, scope };
         let read = match &**input {
+            RawInput::Name(name) if scope.steps.contains(name) => {
+                let named = scope.steps.with_upstream(name).into_iter();
+                steps.extend(named.map(|step| (input, step)));
+                continue;
+            }
             RawInput::Name(name) => reader.named(name)?,
             RawInput::Table(table) => reader.table(table)?,
         };
@@ -148,7 +165,14 @@ fn read_inputs(job: &JobName, source: &JobFile, scope: &Scope<'_>) -> Result<Vec
         }
         inputs.push(read);
     }
-    Ok(inputs)
+    let mut distinct: Vec<Arc<Step>> = Vec::new();
+    for (at, step) in steps {
+        InputReader { file, at, job, scope }.add_what_it_reads(&step, &mut inputs)?;
+        if !distinct.contains(&step) {
+            distinct.push(step);
+        }
+    }
+    Ok((inputs, distinct))
 }
 
 struct InputReader<'a> {
@@ -196,7 +220,8 @@ impl InputReader<'_> {
 
     fn find(&self, name: &str) -> Result<InputSource> {
         self.scope.find(name).ok_or_else(|| {
-            Error::project(format!("there is no snapshot or job '{name}'")).hint(suggest(name, self.scope.names()))
+            Error::project(format!("there is no snapshot, step or job '{name}'"))
+                .hint(suggest(name, self.scope.names()))
         })
     }
 
@@ -226,15 +251,37 @@ impl InputReader<'_> {
         Ok(input)
     }
 
+    /// In its text a step calls snapshots by their own names, so these must mean the same in the job.
+    fn add_what_it_reads(&self, step: &Step, inputs: &mut Vec<Input>) -> Result<()> {
+        if inputs.iter().any(|input| input.alias == step.name) {
+            return Err(self.refuse(format!("the step '{}' and an input have the same name", step.name)));
+        }
+        for snapshot in &step.snapshots {
+            match inputs.iter().find(|input| input.alias == snapshot.as_str()) {
+                Some(input) if input.source == InputSource::Snapshot(snapshot.clone()) => {}
+                Some(_) => {
+                    return Err(self
+                        .refuse(format!(
+                            "the step '{}' reads the snapshot '{snapshot}', another input has its name",
+                            step.name
+                        ))
+                        .hint("name the input with as = \"…\""));
+                }
+                None => inputs.push(self.named(snapshot.as_str())?),
+            }
+        }
+        Ok(())
+    }
+
     fn refuse(&self, message: String) -> Error {
         self.file.error(self.at.span(), message)
     }
 }
 
-fn read_table(job: &JobName, file: &TomlFile, raw: &RawTable, config: &Config) -> Result<TableSpec> {
+fn read_table(job: &JobName, file: &TomlFile, raw: &RawTable, scope: &Scope<'_>) -> Result<TableSpec> {
     let name = file.locate(raw.dataset.span(), TableName::new(raw.dataset.as_str(), job.as_str()))?;
     let columns = read_columns(file, raw.columns.span(), raw.columns.iter().map(|column| (&**column, column.span())))?;
-    refuse_exposed(file, raw, &columns, config)?;
+    refuse_exposed(file, raw, &columns, scope.config)?;
     let known = ColumnSet::new(file, &columns);
     if raw.grain.is_empty() {
         return Err(file.error(raw.grain.span(), "the grain is empty").hint("name the columns that identify a row"));
@@ -244,9 +291,12 @@ fn read_table(job: &JobName, file: &TomlFile, raw: &RawTable, config: &Config) -
     let cluster = read_cluster(file, &raw.cluster, &known)?;
     let mode = match *raw.mode {
         RawMode::Partition => Mode::Partition,
+        RawMode::History => Mode::History,
         RawMode::Replace => Mode::Replace,
     };
-    Ok(TableSpec { name, mode, grain, partition, cluster, columns })
+    let forget = read_forget(file, raw, &known, scope.root)?;
+    let keep_open = read_keep_open(file, raw, &known, scope.root)?;
+    Ok(TableSpec { name, mode, grain, partition, cluster, columns, forget, keep_open })
 }
 
 /// Invariant 6: what is `direct` stays in restricted datasets.
@@ -284,6 +334,7 @@ fn read_partition(
             .error(raw.mode.span(), "mode is partition and the key 'partition' is missing")
             .hint("add partition = { column = \"snapshot_date\", by = \"day\" }")),
         (RawMode::Partition, Some(partition)) => partition_of(file, partition, known, grain).map(Some),
+        (RawMode::History, _) => read_history(file, raw, known, grain).map(Some),
     }
 }
 
@@ -303,15 +354,23 @@ fn partition_of(file: &TomlFile, raw: &RawPartition, known: &ColumnSet<'_>, grai
             .error(raw.column.span(), format!("the partition column '{}' {problem}", column.name))
             .hint("a table is partitioned by a required DATE column of its grain"));
     }
+    if *raw.by != RawUnit::Day {
+        return Err(file
+            .error(raw.by.span(), "a table that is replaced by the day is partitioned by the day")
+            .hint("write by = \"day\"; months go with mode = \"history\""));
+    }
+    partition_spec(file, raw, PartitionUnit::Day)
+}
+
+pub(super) fn partition_spec(file: &TomlFile, raw: &RawPartition, by: PartitionUnit) -> Result<PartitionSpec> {
     if let Some(days) = raw.expire_days.as_ref().filter(|days| ***days == 0) {
         return Err(file
             .error(days.span(), "expire_days is 0")
             .hint("1 or more; leave it out to keep partitions for ever"));
     }
-    // Days are the only unit so far; another one would have to be told apart here.
-    let RawUnit::Day = raw.by;
     Ok(PartitionSpec {
-        column: column.name.clone(),
+        column: raw.column.to_string(),
+        by,
         expire_days: raw.expire_days.as_ref().map(|days| **days),
         require_filter: raw.require_filter,
     })
