@@ -19,6 +19,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::engine::engine_error;
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::Change;
 use crate::names::{RunId, TableName};
 use crate::storage::Storage;
 
@@ -37,6 +38,15 @@ pub struct Staged {
     pub files: Vec<StagedFile>,
     /// What the query wrote to disk for want of memory.
     pub spilled_bytes: u64,
+    /// What becomes of the table's other files, when the table is a history.
+    pub change: Option<Box<Change>>,
+}
+
+/// How the files of a query are called, and when the next one is begun.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub name: String,
+    pub file_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -71,20 +81,33 @@ pub fn run_folder(table: &TableName, run: &RunId) -> Path {
     table_folder(table).join(run.as_str())
 }
 
-/// Runs the query and writes each of its partitions to files of its own, at least one in all.
+/// Stages the rows of a query in the table's folder of the run.
 ///
 /// Errors: what the query meets (exit 11 or 70), a store that does not take the bytes (exit 13).
 pub async fn stage(lake: &Storage, table: &TableName, run: &RunId, frame: DataFrame) -> Result<Staged> {
+    let layout = Layout { name: "part".to_owned(), file_bytes: FILE_BYTES };
+    let (files, spilled_bytes) = write_query(lake, &run_folder(table, run), &layout, frame).await?;
+    Ok(Staged { table: table.clone(), files, spilled_bytes, change: None })
+}
+
+/// Runs the query and writes each of its partitions to files of its own, at least one in all. Returns them by name, and
+/// what the query wrote to disk for want of memory.
+pub async fn write_query(
+    storage: &Storage,
+    folder: &Path,
+    layout: &Layout,
+    frame: DataFrame,
+) -> Result<(Vec<StagedFile>, u64)> {
     let context = frame.task_ctx();
     let plan = frame.create_physical_plan().await.map_err(engine_error)?;
-    tracing::debug!("{table} is made by\n{}", displayable(plan.as_ref()).indent(false));
+    tracing::debug!("{folder} is made by\n{}", displayable(plan.as_ref()).indent(false));
     let streams = execute_stream_partitioned(Arc::clone(&plan), Arc::new(context)).map_err(engine_error)?;
-    let folder = run_folder(table, run);
     let writers: Vec<_> = streams
         .into_iter()
         .enumerate()
         .map(|(partition, stream)| {
-            let writer = PartitionWriter { lake: lake.clone(), folder: folder.clone(), partition, files: Vec::new() };
+            let (lake, folder, layout) = (storage.clone(), folder.clone(), layout.clone());
+            let writer = PartitionWriter { lake, folder, layout, partition, files: Vec::new() };
             tokio::spawn(writer.write_all(stream))
         })
         .collect();
@@ -96,7 +119,7 @@ pub async fn stage(lake: &Storage, table: &TableName, run: &RunId, frame: DataFr
         files.extend(written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??);
     }
     files.sort_by(|a: &StagedFile, b| a.meta.location.cmp(&b.meta.location));
-    Ok(Staged { table: table.clone(), files: without_empty(lake, files).await?, spilled_bytes: spilled_by(&plan) })
+    Ok((without_empty(storage, files).await?, spilled_by(&plan)))
 }
 
 fn spilled_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {
@@ -115,7 +138,7 @@ pub async fn stage_batch(
     let path = run_folder(table, run).join(format!("{name}.parquet"));
     let mut file = OpenFile::create(lake, path, batch.schema());
     file.write(lake, batch).await?;
-    Ok(Staged { table: table.clone(), files: vec![file.close(lake).await?], spilled_bytes: 0 })
+    Ok(Staged { table: table.clone(), files: vec![file.close(lake).await?], spilled_bytes: 0, change: None })
 }
 
 /// An empty file says nothing, and nothing would ever name it: it is removed. A partition without rows keeps one, so
@@ -142,6 +165,7 @@ impl Drop for AbortOnDrop {
 struct PartitionWriter {
     lake: Storage,
     folder: Path,
+    layout: Layout,
     partition: usize,
     files: Vec<StagedFile>,
 }
@@ -152,7 +176,7 @@ impl PartitionWriter {
         let mut open = self.next_file(&schema);
         while let Some(batch) = stream.next().await {
             open.write(&self.lake, &batch.map_err(engine_error)?).await?;
-            if open.writer.bytes_written() >= FILE_BYTES {
+            if open.writer.bytes_written() >= self.layout.file_bytes {
                 let full = std::mem::replace(&mut open, self.next_file(&schema));
                 self.files.push(full.close(&self.lake).await?);
             }
@@ -162,7 +186,7 @@ impl PartitionWriter {
     }
 
     fn next_file(&self, schema: &SchemaRef) -> OpenFile {
-        let name = format!("part-{:03}-{:03}.parquet", self.partition, self.files.len());
+        let name = format!("{}-{:03}-{:03}.parquet", self.layout.name, self.partition, self.files.len());
         OpenFile::create(&self.lake, self.folder.clone().join(name), Arc::clone(schema))
     }
 }

@@ -20,8 +20,10 @@ use object_store::path::Path;
 use serde_json::Value;
 use url::Url;
 
+use super::lake::statistics;
 use crate::engine::{DataFile, ParquetTable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::Applied;
 use crate::names::{RunId, TableName};
 use crate::stage::{StagedFile, table_folder};
 use crate::storage::Storage;
@@ -33,6 +35,7 @@ pub struct LakeTable {
     delta: DeltaTable,
     pub files: Vec<LakeFile>,
     schema: SchemaRef,
+    applied: Applied,
     lake: Storage,
 }
 
@@ -42,8 +45,8 @@ pub struct LakeFile {
     pub path: String,
     pub meta: ObjectMeta,
     pub rows: u64,
-    /// `minValues` of the file's statistics; for the columns of a [`Slice`] they are the values of all its rows.
-    lowest: Value,
+    /// The file's statistics; for the columns of a [`Slice`] the bounds are the value of all its rows.
+    statistics: Value,
     action: deltalake_core::kernel::Remove,
 }
 
@@ -51,6 +54,20 @@ impl LakeFile {
     /// The run that made the file, by the folder it lies in.
     pub fn run(&self) -> Option<RunId> {
         self.path.split('/').next()?.parse().ok()
+    }
+
+    /// The least value of a column, as the statistics write it.
+    pub fn least(&self, column: &str) -> Option<&Value> {
+        self.statistics.get("minValues")?.get(column)
+    }
+
+    /// The greatest value of a column, as the statistics write it.
+    pub fn greatest(&self, column: &str) -> Option<&Value> {
+        self.statistics.get("maxValues")?.get(column)
+    }
+
+    pub fn nulls(&self, column: &str) -> Option<u64> {
+        self.statistics.get("nullCount")?.get(column)?.as_u64()
     }
 }
 
@@ -60,7 +77,7 @@ pub struct Slice(pub Vec<(String, String)>);
 
 impl Slice {
     fn holds(&self, file: &LakeFile) -> bool {
-        self.0.iter().all(|(column, value)| file.lowest.get(column).and_then(Value::as_str) == Some(value))
+        self.0.iter().all(|(column, value)| file.least(column).and_then(Value::as_str) == Some(value))
     }
 
     fn predicate(&self) -> Option<String> {
@@ -137,12 +154,12 @@ impl LakeTable {
             };
             let stats: Value = view.stats().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
             let rows = stats.get("numRecords").and_then(Value::as_u64).unwrap_or_default();
-            let lowest = stats.get("minValues").cloned().unwrap_or_default();
-            Ok(LakeFile { path, meta, rows, lowest, action: view.remove_action(true) })
+            Ok(LakeFile { path, meta, rows, statistics: stats, action: view.remove_action(true) })
         });
         let files = files.collect::<Result<Vec<_>>>()?;
         let schema = snapshot.arrow_schema();
-        Ok(LakeTable { name: name.clone(), delta, files, schema, lake: lake.clone() })
+        let applied = Applied::read(name, snapshot.metadata().configuration())?;
+        Ok(LakeTable { name: name.clone(), delta, files, schema, applied, lake: lake.clone() })
     }
 
     pub fn version(&self) -> u64 {
@@ -151,6 +168,11 @@ impl LakeTable {
 
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The days that a history has taken in.
+    pub fn applied(&self) -> &Applied {
+        &self.applied
     }
 
     pub fn files_of(&self, slice: &Slice) -> Vec<&LakeFile> {
@@ -175,13 +197,18 @@ impl LakeTable {
 
     /// The values that a slice column takes, from the files' statistics.
     pub fn values_of(&self, column: &str) -> BTreeSet<String> {
-        self.files.iter().filter_map(|file| file.lowest.get(column)?.as_str().map(str::to_owned)).collect()
+        self.files.iter().filter_map(|file| file.least(column)?.as_str().map(str::to_owned)).collect()
     }
 
     /// The rows of a slice, for a query.
     pub fn rows_of(&self, slice: &Slice) -> ParquetTable {
+        self.rows_in(self.files_of(slice))
+    }
+
+    /// The rows of some of the table's files.
+    pub fn rows_in<'a>(&self, files: impl IntoIterator<Item = &'a LakeFile>) -> ParquetTable {
         let file = |file: &LakeFile| DataFile { meta: file.meta.clone(), rows: file.rows, selection: None };
-        let files = self.files_of(slice).into_iter().map(file).collect();
+        let files = files.into_iter().map(file).collect();
         ParquetTable::new(self.lake.url().clone(), files, &self.schema)
     }
 
@@ -194,6 +221,36 @@ impl LakeTable {
         fence: Option<&Fence>,
         widened: Option<&SchemaRef>,
     ) -> Result<u64, CommitFailure> {
+        let removed = self.files_of(slice).into_iter().map(|file| Action::Remove(file.action.clone()));
+        let added = files.iter().map(|file| self.add(file, statistics(&file.footer, slice)).map(Action::Add));
+        let grown = widened.map(|schema| self.metadata(Some(schema), None));
+        let actions = grown.into_iter().chain(removed.map(Ok)).chain(added).collect::<Result<Vec<_>>>();
+        self.commit(actions.map_err(CommitFailure::Failed)?, slice.predicate(), fence).await
+    }
+
+    /// Takes a day into a history in one commit, on top of exactly the version that was read: these files go, these come
+    /// with their statistics, and `applied` is what the table says of its days from here on.
+    pub async fn change<'a>(
+        &self,
+        removed: impl IntoIterator<Item = &'a LakeFile>,
+        added: impl IntoIterator<Item = (&'a StagedFile, Value)>,
+        applied: &Applied,
+        fence: &Fence,
+        widened: Option<&SchemaRef>,
+    ) -> Result<u64, CommitFailure> {
+        let metadata = self.metadata(widened, Some(applied));
+        let removed = removed.into_iter().map(|file| Action::Remove(file.action.clone()));
+        let added = added.into_iter().map(|(file, statistics)| self.add(file, statistics).map(Action::Add));
+        let actions = std::iter::once(metadata).chain(removed.map(Ok)).chain(added).collect::<Result<Vec<_>>>();
+        self.commit(actions.map_err(CommitFailure::Failed)?, None, Some(fence)).await
+    }
+
+    async fn commit(
+        &self,
+        actions: Vec<Action>,
+        predicate: Option<String>,
+        fence: Option<&Fence>,
+    ) -> Result<u64, CommitFailure> {
         let fail = |error: Error| CommitFailure::Failed(error);
         let state = self.delta.snapshot().map_err(|error| fail(broken(&self.name, error)))?;
         let log = self.delta.log_store();
@@ -204,13 +261,7 @@ impl LakeTable {
                 _ => {}
             }
         }
-        let removed = self.files_of(slice).into_iter().map(|file| Action::Remove(file.action.clone()));
-        let added = files.iter().map(|file| self.add(file, slice).map(Action::Add));
-        let grown = widened.map(|schema| self.grown(schema));
-        let actions =
-            grown.into_iter().chain(removed.map(Ok)).chain(added).collect::<Result<Vec<_>>>().map_err(fail)?;
-        let operation =
-            DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: slice.predicate() };
+        let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate };
         let mut properties = CommitProperties::default().with_max_retries(0);
         if let Some(fence) = fence {
             properties = properties.with_application_transaction(Transaction::new(fence.application(), fence.token));
@@ -229,13 +280,23 @@ impl LakeTable {
         }
     }
 
-    fn grown(&self, schema: &SchemaRef) -> Result<Action> {
-        let metadata = self.delta.snapshot().map_err(|error| broken(&self.name, error))?.metadata().clone();
-        let metadata = metadata.with_schema(&delta_schema(&self.name, schema)?);
-        metadata.map(Action::Metadata).map_err(|error| broken(&self.name, error.into()))
+    /// What the table says of itself, with another schema or with other days.
+    fn metadata(&self, schema: Option<&SchemaRef>, applied: Option<&Applied>) -> Result<Action> {
+        let mut metadata = self.delta.snapshot().map_err(|error| broken(&self.name, error))?.metadata().clone();
+        if let Some(schema) = schema {
+            let grown = metadata.with_schema(&delta_schema(&self.name, schema)?);
+            metadata = grown.map_err(|error| broken(&self.name, error.into()))?;
+        }
+        if let Some(applied) = applied {
+            let configuration = applied.write(metadata.configuration());
+            let mut written = serde_json::to_value(&metadata).map_err(|error| unwritten(&self.name, error))?;
+            written["configuration"] = serde_json::json!(configuration);
+            metadata = serde_json::from_value(written).map_err(|error| unwritten(&self.name, error))?;
+        }
+        Ok(Action::Metadata(metadata))
     }
 
-    fn add(&self, file: &StagedFile, slice: &Slice) -> Result<Add> {
+    fn add(&self, file: &StagedFile, statistics: Value) -> Result<Add> {
         let folder = table_folder(&self.name);
         let path =
             file.meta.location.prefix_match(&folder).map(|parts| Path::from_iter(parts).to_string()).ok_or_else(
@@ -247,7 +308,7 @@ impl LakeTable {
             size: file.meta.size as i64,
             modification_time: file.meta.last_modified.timestamp_millis(),
             data_change: true,
-            stats: Some(super::lake::statistics(&file.footer, slice).to_string()),
+            stats: Some(statistics.to_string()),
             tags: None,
             deletion_vector: None,
             base_row_id: None,
@@ -315,6 +376,10 @@ fn table_url(lake: &Storage, name: &TableName) -> Result<Url> {
     let folder = lake.root().join(table_folder(name).as_ref());
     Url::from_directory_path(&folder)
         .map_err(|()| Error::project("the lake's folder is not an absolute path").with("folder", folder.display()))
+}
+
+fn unwritten(name: &TableName, error: serde_json::Error) -> Error {
+    Error::internal("the table's metadata has no JSON").with("table", name).source(error)
 }
 
 fn is_race(error: &DeltaTableError) -> bool {

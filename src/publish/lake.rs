@@ -9,6 +9,7 @@ use super::delta::{CommitFailure, Fence, LakeTable, Slice};
 use crate::audit::Audited;
 use crate::contract::schema_of;
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::Counts;
 use crate::job::TableSpec;
 use crate::names::{Partition, RunId, SnapshotDate, SnapshotName, TableName};
 use crate::record::{Lease, crash};
@@ -26,7 +27,10 @@ pub struct Published {
     pub table: TableName,
     /// The Delta version that made it visible.
     pub version: u64,
+    /// That the run has made; in a history, those that are current now.
     pub rows: u64,
+    /// Of a history.
+    pub changes: Option<Counts>,
 }
 
 /// What a partition is in terms of column values.
@@ -56,7 +60,9 @@ pub async fn publish(
         let widened = widened(&table, spec)?;
         lease.assert_held().await?;
         match table.replace(&slice, &staged.files, Some(&fence), widened.as_ref()).await {
-            Ok(version) => return Ok(Published { table: spec.name.clone(), version, rows: staged.rows() }),
+            Ok(version) => {
+                return Ok(Published { table: spec.name.clone(), version, rows: staged.rows(), changes: None });
+            }
             Err(failure) => after(failure, &spec.name, attempt).await?,
         }
     }
@@ -102,7 +108,7 @@ pub async fn publish_rejected_rows(
 }
 
 /// A lost race waits a little, longer each time; anything else is an error.
-async fn after(failure: CommitFailure, table: &TableName, attempt: u32) -> Result<()> {
+pub(super) async fn after(failure: CommitFailure, table: &TableName, attempt: u32) -> Result<()> {
     match failure {
         CommitFailure::Raced => {
             let wait_ms = u64::from(attempt.min(10)) * (3 + u64::from(rand_byte()) % 7);
@@ -132,7 +138,7 @@ fn too_busy(table: &TableName) -> Error {
 /// The schema that the lake's table grows to, when its job states more columns than it has: older partitions read as null
 /// there, so a new column must not be required. Errors (exit 2): a column is gone or has another type, which is a person's
 /// decision.
-fn widened(table: &LakeTable, spec: &TableSpec) -> Result<Option<SchemaRef>> {
+pub(crate) fn widened(table: &LakeTable, spec: &TableSpec) -> Result<Option<SchemaRef>> {
     let wanted = spec.schema();
     let described = |field: &FieldRef| format!("{} {}", field.name(), describe(field.data_type()));
     let there: Vec<String> = table.schema().fields().iter().map(described).collect();
