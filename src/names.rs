@@ -151,6 +151,17 @@ impl SnapshotDate {
         self.0.and_hms_micro_opt(23, 59, 59, 999_999).expect("23:59:59.999999 exists on every day").and_utc()
     }
 
+    /// The first microsecond of the day, the instant from which a history's rows of that day hold.
+    pub fn begin(self) -> DateTime<Utc> {
+        self.0.and_time(chrono::NaiveTime::MIN).and_utc()
+    }
+
+    /// `None` after 9999-12-31.
+    pub fn next(self) -> Option<Self> {
+        let next = self.0.succ_opt()?;
+        (next <= NaiveDate::from_ymd_opt(9999, 12, 31)?).then_some(SnapshotDate(next))
+    }
+
     /// Days since 1970-01-01, as Arrow's Date32 counts them.
     pub fn days_since_epoch(self) -> i32 {
         (self.0 - NaiveDate::default()).num_days() as i32
@@ -199,17 +210,29 @@ impl From<SnapshotDate> for String {
     }
 }
 
-/// What one run replaces as a whole: a day, or the table.
+/// What one run makes: a day, a day's changes in a history, or the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {
     Day(SnapshotDate),
+    Change(SnapshotDate),
     Whole,
+}
+
+impl Partition {
+    /// What a run must hold alone to make it. Each day of a history builds on the one before, so one run at a time may
+    /// change it.
+    pub fn leased(&self) -> Partition {
+        match self {
+            Partition::Change(_) => Partition::Whole,
+            other => *other,
+        }
+    }
 }
 
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Partition::Day(date) => date.fmt(f),
+            Partition::Day(date) | Partition::Change(date) => date.fmt(f),
             Partition::Whole => f.write_str("whole"),
         }
     }

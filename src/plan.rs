@@ -88,6 +88,7 @@ fn source_of<'a>(project: &'a Project, input: &'a Input, date: SnapshotDate) -> 
 pub fn partition_of(job: &Job, date: SnapshotDate) -> Partition {
     match job.table.mode {
         Mode::Partition => Partition::Day(date),
+        Mode::History => Partition::Change(date),
         Mode::Replace => Partition::Whole,
     }
 }

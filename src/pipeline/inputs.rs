@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Run;
+use super::day::CheckedDay;
+use super::job::check_record;
+use crate::check::Report;
 use crate::contract::SnapshotContract;
-use crate::engine::{Joins, ParquetTable, engine_error};
+use crate::digest::digest;
+use crate::engine::{ParquetTable, engine_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::history::{files_as_of, rows_as_of};
+use crate::job::{Job, Mode};
 use crate::names::{Partition, SnapshotDate, SnapshotName};
 use crate::plan::{PlannedInput, PlannedJob, PlannedSource};
 use crate::publish::{LakeTable, Slice, publish_rejected_rows, slice_of};
@@ -29,6 +34,11 @@ pub enum InputState {
     Table {
         table: Box<LakeTable>,
         slice: Slice,
+    },
+    /// A history as it was at the end of a day that it has taken in.
+    History {
+        table: Box<LakeTable>,
+        date: SnapshotDate,
     },
     /// An optional partition that was never published.
     Absent,
@@ -53,21 +63,39 @@ async fn probe_table(
     if let Some(partition) = partition
         && let Some(table) = LakeTable::open(lake, &job.table.name).await?
     {
-        let slice = slice_of(&job.table, partition);
-        if !table.files_of(&slice).is_empty() {
-            return Ok(InputState::Table { table: Box::new(table), slice });
+        if let Partition::Change(date) = partition {
+            if table.applied().get(*date).is_some() {
+                return Ok(InputState::History { table: Box::new(table), date: *date });
+            }
+        } else {
+            let slice = slice_of(&job.table, partition);
+            if !table.files_of(&slice).is_empty() {
+                return Ok(InputState::Table { table: Box::new(table), slice });
+            }
         }
     }
     if input.input.optional {
         return Ok(InputState::Absent);
     }
     let wanted = partition.map_or_else(|| "a day before the calendar".to_owned(), Partition::to_string);
-    Err(Error::new(ErrorKind::InputMissing, format!("the table '{}' has no partition {wanted}", job.table.name))
+    let lacks = match job.table.mode {
+        Mode::History => format!("the history '{}' has not taken in {wanted}", job.table.name),
+        Mode::Partition | Mode::Replace => format!("the table '{}' has no partition {wanted}", job.table.name),
+    };
+    Err(Error::new(ErrorKind::InputMissing, lacks)
         .with("input", &input.input.at)
         .hint(format!("run {} for that day first, or state optional = true", job.name)))
 }
 
 impl InputState {
+    /// Whether what is not there is gone; tables of jobs are.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            InputState::Snapshot(found) => found.complete,
+            InputState::Table { .. } | InputState::History { .. } | InputState::Absent => true,
+        }
+    }
+
     pub fn record(&self, input: &PlannedInput<'_>) -> InputRecord {
         let (name, alias) = (source_name(input), input.input.alias.clone());
         match self {
@@ -89,6 +117,19 @@ impl InputState {
                     kind: InputKind::Table,
                     date: date_of(input),
                     fingerprint: digest(files.iter().map(|file| file.path.as_str())),
+                    files: files.len() as u64,
+                    rows: files.iter().map(|file| file.rows).sum(),
+                    bytes: files.iter().map(|file| file.meta.size).sum(),
+                }
+            }
+            InputState::History { table, date } => {
+                let files = files_as_of(table, *date);
+                InputRecord {
+                    name,
+                    alias,
+                    kind: InputKind::Table,
+                    date: Some(*date),
+                    fingerprint: table.applied().fingerprint_as_of(*date),
                     files: files.len() as u64,
                     rows: files.iter().map(|file| file.rows).sum(),
                     bytes: files.iter().map(|file| file.meta.size).sum(),
@@ -118,25 +159,23 @@ fn source_name(input: &PlannedInput<'_>) -> String {
 fn date_of(input: &PlannedInput<'_>) -> Option<SnapshotDate> {
     match &input.from {
         PlannedSource::Snapshot { date, .. } => Some(*date),
-        PlannedSource::Table { partition: Some(Partition::Day(date)), .. } => Some(*date),
+        PlannedSource::Table { partition: Some(Partition::Day(date) | Partition::Change(date)), .. } => Some(*date),
         PlannedSource::Table { .. } => None,
     }
 }
 
-/// 32 hex digits over a list of texts.
-pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    crate::snapshot::hex(&hash.finalize()[..16])
+/// Of the model's text and those of its steps.
+pub(super) fn sql_hash(job: &Job) -> String {
+    let steps = job.steps.iter().flat_map(|step| [step.name.as_str(), step.sql.as_str()]);
+    digest(std::iter::once(job.sql.as_str()).chain(steps))
 }
 
-/// Everything that decides a partition's rows: the inputs, the job's and the model's text, the contracts, the key.
+/// Everything that decides a partition's rows: the inputs, the texts of job, model and steps, the contracts, the key.
 pub(super) fn fingerprint(planned: &PlannedJob<'_>, inputs: &[InputRecord], key: Option<&str>) -> String {
-    let mut parts: Vec<&str> =
-        vec![env!("CARGO_PKG_VERSION"), &planned.job.text, &planned.job.sql, key.unwrap_or_default()];
+    let sql = sql_hash(planned.job);
+    let mut parts: Vec<&str> = vec![env!("CARGO_PKG_VERSION"), &planned.job.text, &sql, key.unwrap_or_default()];
+    let picked = [&planned.job.table.forget, &planned.job.table.keep_open];
+    parts.extend(picked.into_iter().flatten().map(|picked| picked.sql.as_str()));
     for (input, record) in planned.inputs.iter().zip(inputs) {
         parts.extend([record.alias.as_str(), record.fingerprint.as_str()]);
         if let PlannedSource::Snapshot { contract, .. } = &input.from {
@@ -154,11 +193,18 @@ pub(super) struct SnapshotDays {
 
 #[derive(Default)]
 struct DayCells {
-    verified: OnceCell<Arc<Verified>>,
+    day: OnceCell<Arc<CheckedDay>>,
     rejects_told: OnceCell<()>,
 }
 
 impl SnapshotDays {
+    /// What the contracts' checks have found in this run, by snapshot.
+    pub async fn reports(&self) -> BTreeMap<SnapshotName, Report> {
+        let days = self.days.lock().await;
+        let checked = days.iter().filter_map(|(name, cells)| Some((name.clone(), cells.day.get()?.report.clone())));
+        checked.collect()
+    }
+
     async fn cells(&self, name: &SnapshotName) -> Arc<DayCells> {
         Arc::clone(self.days.lock().await.entry(name.clone()).or_default())
     }
@@ -167,14 +213,19 @@ impl SnapshotDays {
 impl Run<'_> {
     pub(super) async fn verified(&self, contract: &SnapshotContract, found: &FoundSnapshot) -> Result<Arc<Verified>> {
         let cells = self.days.cells(&contract.name).await;
-        let verified = cells.verified.get_or_try_init(async || {
+        let day = cells.day.get_or_try_init(async || {
             let started = Instant::now();
             let context = self.context;
             let verified = verify(context.engine, contract, found, context.snapshots, &context.work).await?;
-            self.tell(snapshot_verified(contract, found, &verified, started)).await?;
-            Ok::<_, Error>(Arc::new(verified))
+            let report = self.check_day(contract, &verified).await?;
+            self.tell(snapshot_verified(contract, found, &verified, &report, started)).await?;
+            Ok::<_, Error>(Arc::new(CheckedDay { verified: Arc::new(verified), report }))
         });
-        verified.await.cloned()
+        let day = day.await?;
+        if day.report.blocked() {
+            return Err(self.refused_day(contract, day));
+        }
+        Ok(Arc::clone(&day.verified))
     }
 
     /// Tells the lake which rows of the job's snapshots were set aside, once a run.
@@ -182,7 +233,7 @@ impl Run<'_> {
         for input in &planned.inputs {
             let PlannedSource::Snapshot { contract, .. } = &input.from else { continue };
             let cells = self.days.cells(&contract.name).await;
-            let Some(verified) = cells.verified.get() else { continue };
+            let Some(CheckedDay { verified, .. }) = cells.day.get().map(Arc::as_ref) else { continue };
             let tell = async || {
                 let (lake, run) = (self.context.lake, &self.context.run_id);
                 publish_rejected_rows(lake, run, &contract.name, verified.date, &verified.rejected, lease).await
@@ -196,20 +247,21 @@ impl Run<'_> {
     pub(super) async fn register(
         &self,
         context: &SessionContext,
-        joins: Joins,
         planned: &PlannedJob<'_>,
         states: &[InputState],
     ) -> Result<Vec<u64>> {
         let inputs = planned.inputs.iter().zip(states);
         let tables = try_join_all(inputs.map(|(input, state)| self.table_of(input, state))).await?;
         let mut rows = Vec::new();
-        for (input, (table, count)) in planned.inputs.iter().zip(tables) {
+        for ((input, state), (table, count)) in planned.inputs.iter().zip(states).zip(tables) {
             rows.push(count);
-            let table = match joins {
-                Joins::Hash => table,
-                Joins::Merge => table.with_plain_text(),
+            // Structs and lists of views carry whole buffers along, at several times the cost of the text.
+            let table = table.with_plain_text();
+            let table: Arc<dyn TableProvider> = match state {
+                InputState::History { date, .. } => rows_as_of(context, table, *date)?,
+                _ => Arc::new(table),
             };
-            context.register_table(input.input.alias.as_str(), Arc::new(table)).map_err(engine_error)?;
+            context.register_table(input.input.alias.as_str(), table).map_err(engine_error)?;
         }
         Ok(rows)
     }
@@ -223,6 +275,11 @@ impl Run<'_> {
             (InputState::Table { table, slice }, _) => {
                 Ok((table.rows_of(slice), table.files_of(slice).iter().map(|file| file.rows).sum()))
             }
+            (InputState::History { table, date }, _) => {
+                let files = files_as_of(table, *date);
+                let rows = files.iter().map(|file| file.rows).sum();
+                Ok((table.rows_in(files), rows))
+            }
             _ => {
                 let (lake, project) = (self.context.lake, self.plan.project);
                 Ok((empty_input(lake, project, &input.input.source, self.plan.date), 0))
@@ -235,6 +292,7 @@ fn snapshot_verified(
     contract: &SnapshotContract,
     found: &FoundSnapshot,
     verified: &Verified,
+    report: &Report,
     started: Instant,
 ) -> What {
     What::SnapshotVerified {
@@ -248,6 +306,9 @@ fn snapshot_verified(
         duplicates_dropped: verified.duplicates_dropped,
         ignored_columns: verified.ignored_columns.clone(),
         success_marker: found.success_marker,
+        complete: found.complete,
+        checks: report.findings.iter().map(check_record).collect(),
+        blocked: report.blocked(),
         elapsed_ms: started.elapsed().as_millis() as u64,
     }
 }

@@ -4,27 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
 use super::Run;
-use super::inputs::{InputState, digest, fingerprint, probe};
-use super::preview::published_run;
+use super::inputs::{InputState, fingerprint, probe, sql_hash};
+use super::preview::{due, published_run};
+use super::room::Room;
 use crate::audit::{Audited, audit};
-use crate::check::{Finding, Report, Subject};
+use crate::check::{Finding, Guarded, Report, Subject};
+use crate::digest::digest;
 use crate::engine::{DataFile, Joins, Model, ParquetTable, engine_error};
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::{self, Due, files_as_of, rows_as_of};
 use crate::job::{InputSource, Job, Mode};
 use crate::names::{Partition, RunId, SnapshotDate};
 use crate::plan::{PlannedJob, partition_of};
-use crate::publish::{LakeTable, Published, Slice, publish, slice_of};
-use crate::record::{self, CheckRecord, FileRecord, InputRecord, Lease, What};
+use crate::publish::{LakeTable, Published, Slice, publish, publish_history, slice_of};
+use crate::record::{self, ChangeRecord, CheckRecord, FileRecord, InputRecord, Lease, What};
 use crate::sql::identifier;
 use crate::stage::{Staged, run_folder, stage};
 use crate::validate::{alias_of, related_name, related_sources};
 
 /// Compressed input bytes become about this many in memory in the hash tables of joins. A guess that is too small costs a
 /// second try with merge joins.
-const EXPANSION: u64 = 3;
+pub(super) const EXPANSION: u64 = 3;
 const STAGED: &str = "__staged";
 const PREVIOUS: &str = "__previous";
 
@@ -40,7 +44,7 @@ impl Run<'_> {
         let started = Instant::now();
         let lake = self.context.lake;
         let table = &planned.job.table.name;
-        let lease = record::acquire(lake, table, &planned.partition, &self.context.run_id).await?;
+        let lease = record::acquire(lake, table, &planned.partition.leased(), &self.context.run_id).await?;
         self.tell(What::JobStarted {
             job: planned.job.name.clone(),
             table: table.clone(),
@@ -64,8 +68,10 @@ impl Run<'_> {
             self.tell(up_to_date(planned, &published_by)).await?;
             return Ok(Done::UpToDate { published_by });
         }
-        let (session, staged, input_rows) = self.staged(planned, &states, inputs, fingerprint).await?;
+        let mut room = Some(self.memory.shared().await);
+        let (session, staged, input_rows) = self.staged(planned, &states, inputs, fingerprint, &mut room).await?;
         let (report, audited) = self.audited(planned, &session, staged).await?;
+        drop((session, room));
         let Some(audited) = audited else { return Err(self.refused(planned, &report).await) };
         let published = self.published(planned, audited, lease, started).await?;
         Ok(Done::Published { published, report, input_rows, elapsed: started.elapsed() })
@@ -84,45 +90,85 @@ impl Run<'_> {
 
     /// The run that made the visible partition, when it made it from the same inputs and the same text.
     async fn published_from(&self, planned: &PlannedJob<'_>, fingerprint: &str) -> Result<Option<RunId>> {
+        if planned.job.table.mode == Mode::History {
+            return Ok(
+                match due(planned, self.context.lake, self.plan.date, fingerprint, self.context.again()).await? {
+                    Due::Nothing { published_by } => Some(published_by),
+                    Due::Apply => None,
+                },
+            );
+        }
         if self.context.force {
             return Ok(None);
         }
         let published = published_run(planned, self.context.lake).await?;
-        Ok(published.filter(|(_, before)| before.as_deref() == Some(fingerprint)).map(|(run, _)| run))
+        Ok(published.filter(|published| published.stands(self.plan.date, fingerprint)).map(|published| published.run))
     }
 
     /// Runs the model and stages its rows. Joins hash where their input is likely to fit, and merge where it does not.
-    async fn staged(
-        &self,
+    async fn staged<'a>(
+        &'a self,
         planned: &PlannedJob<'_>,
         states: &[InputState],
         mut inputs: Vec<InputRecord>,
         fingerprint: String,
+        room: &mut Option<Room<'a>>,
     ) -> Result<(SessionContext, Staged, u64)> {
         let started = Instant::now();
         let engine = self.context.engine;
         let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
         let fits = bytes.saturating_mul(EXPANSION) <= engine.options().memory_bytes;
         let mut joins = if fits { Joins::Hash } else { Joins::Merge };
-        let session = engine.session(joins);
-        let rows = self.register(&session, joins, planned, states).await?;
+        let mut session = engine.session(joins);
+        let rows = self.register(&session, planned, states).await?;
         inputs.iter_mut().zip(&rows).for_each(|(input, rows)| input.rows = *rows);
-        self.tell(inputs_resolved(planned, inputs, fingerprint)).await?;
-        let mut staged = self.stage(planned, &session).await;
-        if joins == Joins::Hash && staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
-            joins = Joins::Merge;
-            tracing::info!(job = %planned.job.name, ?joins, "hash joins do not fit into memory");
+        self.tell(inputs_resolved(planned, inputs, fingerprint.clone())).await?;
+        let mut staged = self.stage(planned, &session, states, &fingerprint, joins).await;
+        while staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
+            if room.as_ref().is_some_and(Room::is_shared) {
+                // Its own part first, or it would wait for itself.
+                *room = None;
+                *room = Some(self.memory.alone().await);
+            } else if joins == Joins::Hash {
+                joins = Joins::Merge;
+            } else {
+                break;
+            }
+            tracing::info!(job = %planned.job.name, ?joins, "does not fit into memory, and is made again alone");
             self.context.lake.remove(&run_folder(&planned.job.table.name, &self.context.run_id)).await?;
-            let session = engine.session(joins);
-            self.register(&session, joins, planned, states).await?;
-            staged = self.stage(planned, &session).await;
+            session = engine.session(joins);
+            self.register(&session, planned, states).await?;
+            staged = self.stage(planned, &session, states, &fingerprint, joins).await;
         }
         let staged = staged.map_err(|error| told_with_inputs(error, planned, states))?;
         self.tell(staged_event(planned, &staged, started)).await?;
         Ok((session, staged, rows.iter().sum()))
     }
 
-    async fn stage(&self, planned: &PlannedJob<'_>, session: &SessionContext) -> Result<Staged> {
+    async fn stage(
+        &self,
+        planned: &PlannedJob<'_>,
+        session: &SessionContext,
+        states: &[InputState],
+        fingerprint: &str,
+        joins: Joins,
+    ) -> Result<Staged> {
+        if planned.job.table.mode == Mode::History {
+            let doubt = self.doubt(planned, states).await?;
+            let day = history::Day {
+                job: planned.job,
+                date: self.plan.date,
+                run: &self.context.run_id,
+                engine: self.context.engine,
+                lake: self.context.lake,
+                work: &self.context.work,
+                complete: is_complete(planned, states)?,
+                doubtful: doubt.with_keys,
+                rejected: doubt.rejected,
+                fingerprint,
+            };
+            return history::stage(&day, session, joins).await;
+        }
         let frame = Model::of(planned.job).plan_table(session, planned.job, self.plan.date).await?;
         stage(self.context.lake, &planned.job.table.name, &self.context.run_id, frame).await
     }
@@ -143,8 +189,9 @@ impl Run<'_> {
         let related = self.register_related(planned, session).await?;
         let target = |source: &InputSource| alias_of(job, source).or_else(|| related.get(source).cloned());
         let staged_name = identifier(STAGED);
-        let subject =
-            Subject { ctx: session, job, date, staged: &staged_name, previous: previous.as_deref(), target: &target };
+        let key = self.context.engine.options().key.as_deref();
+        let (guarded, previous) = (Guarded::Table(job), previous.as_deref());
+        let subject = Subject { ctx: session, guarded, date, key, staged: &staged_name, previous, target: &target };
         let (report, audited) = audit(staged, &subject).await?;
         self.tell(What::Audited {
             job: job.name.clone(),
@@ -156,7 +203,11 @@ impl Run<'_> {
         Ok((report, audited))
     }
 
+    /// The rows that checks look at: those that are staged; of a history, those that will be current.
     fn staged_rows(&self, job: &Job, staged: &Staged) -> ParquetTable {
+        if let Some(change) = &staged.change {
+            return change.current_rows(self.context.lake, &job.table);
+        }
         let file =
             |file: &crate::stage::StagedFile| DataFile { meta: file.meta.clone(), rows: file.rows(), selection: None };
         let files = staged.files.iter().map(file).collect();
@@ -167,8 +218,20 @@ impl Run<'_> {
     async fn register_previous(&self, planned: &PlannedJob<'_>, session: &SessionContext) -> Result<Option<String>> {
         let job = planned.job;
         let Some(table) = LakeTable::open(self.context.lake, &job.table.name).await? else { return Ok(None) };
+        if job.table.mode == Mode::History {
+            return self.register_history_before(&table, session);
+        }
         let Some(slice) = previous_slice(job, &table, &planned.partition) else { return Ok(None) };
         session.register_table(PREVIOUS, Arc::new(table.rows_of(&slice))).map_err(engine_error)?;
+        Ok(Some(identifier(PREVIOUS)))
+    }
+
+    /// The rows of a history that were current before the day.
+    fn register_history_before(&self, table: &LakeTable, session: &SessionContext) -> Result<Option<String>> {
+        let before = self.plan.date.days_ago(1).filter(|_| table.applied().has_before(self.plan.date));
+        let Some(before) = before else { return Ok(None) };
+        let rows = rows_as_of(session, table.rows_in(files_as_of(table, before)), before)?;
+        session.register_table(PREVIOUS, rows).map_err(engine_error)?;
         Ok(Some(identifier(PREVIOUS)))
     }
 
@@ -188,8 +251,11 @@ impl Run<'_> {
                     .hint(format!("run {name} first"))
             })?;
             let alias = related_name(source);
-            let slice = slice_of(&target.table, &partition_of(target, self.plan.date));
-            session.register_table(alias.as_str(), Arc::new(table.rows_of(&slice))).map_err(engine_error)?;
+            let rows: Arc<dyn TableProvider> = match partition_of(target, self.plan.date) {
+                Partition::Change(date) => rows_as_of(session, table.rows_in(files_as_of(&table, date)), date)?,
+                partition => Arc::new(table.rows_of(&slice_of(&target.table, &partition))),
+            };
+            session.register_table(alias.as_str(), rows).map_err(engine_error)?;
             related.insert(source.clone(), identifier(&alias));
         }
         Ok(related)
@@ -205,8 +271,13 @@ impl Run<'_> {
         self.tell_rejected_rows(planned, lease).await?;
         let job = planned.job;
         record::crash::point("before:commit");
-        let published =
-            publish(self.context.lake, &job.table, &job.description, &planned.partition, audited, lease).await?;
+        let lake = self.context.lake;
+        let published = match job.table.mode {
+            Mode::History => publish_history(lake, &job.table, &job.description, audited, lease).await?,
+            Mode::Partition | Mode::Replace => {
+                publish(lake, &job.table, &job.description, &planned.partition, audited, lease).await?
+            }
+        };
         record::crash::point("after:commit");
         self.tell(What::Published {
             job: job.name.clone(),
@@ -214,6 +285,7 @@ impl Run<'_> {
             partition: planned.partition.to_string(),
             version: published.version,
             rows: published.rows,
+            changes: published.changes.map(ChangeRecord::from),
             elapsed_ms: started.elapsed().as_millis() as u64,
         })
         .await?;
@@ -263,8 +335,15 @@ fn told_with_inputs(error: Error, planned: &PlannedJob<'_>, states: &[InputState
     let error = error.with("model", planned.job.sql_file.display());
     states.iter().fold(error, |error, state| match state {
         InputState::Snapshot(found) => error.with("reads", &found.folder),
-        InputState::Table { .. } | InputState::Absent => error,
+        InputState::Table { .. } | InputState::History { .. } | InputState::Absent => error,
     })
+}
+
+/// Whether a key that is missing is gone. An input that only a check reads leaves no key out.
+fn is_complete(planned: &PlannedJob<'_>, states: &[InputState]) -> Result<bool> {
+    let read = planned.job.read_inputs()?;
+    let mut inputs = planned.inputs.iter().zip(states).filter(|(input, _)| read.contains(&input.input.alias));
+    Ok(inputs.all(|(_, state)| state.is_complete()))
 }
 
 fn up_to_date(planned: &PlannedJob<'_>, published_by: &RunId) -> What {
@@ -281,7 +360,7 @@ fn inputs_resolved(planned: &PlannedJob<'_>, inputs: Vec<InputRecord>, fingerpri
         job: planned.job.name.clone(),
         inputs,
         job_hash: digest([planned.job.text.as_str()]),
-        sql_hash: digest([planned.job.sql.as_str()]),
+        sql_hash: sql_hash(planned.job),
         fingerprint,
     }
 }
@@ -300,10 +379,11 @@ fn staged_event(planned: &PlannedJob<'_>, staged: &Staged, started: Instant) -> 
         elapsed_ms: started.elapsed().as_millis() as u64,
         peak_memory_bytes: peak_memory(),
         spilled_bytes: Some(staged.spilled_bytes),
+        changes: staged.change.as_ref().map(|change| ChangeRecord::from(change.counts)),
     }
 }
 
-fn check_record(finding: &Finding) -> CheckRecord {
+pub(super) fn check_record(finding: &Finding) -> CheckRecord {
     CheckRecord {
         name: finding.name.clone(),
         kind: finding.kind.to_owned(),

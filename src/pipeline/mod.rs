@@ -7,9 +7,12 @@
 //! Each arrow is an event of the run's record. A run that dies leaves files that nothing names and a lease that nobody
 //! holds; the same command again starts over and finds either the old partition or the new one.
 
+mod day;
+mod doubt;
 mod inputs;
 mod job;
 mod preview;
+mod room;
 mod schedule;
 mod sweep;
 
@@ -25,7 +28,8 @@ pub use sweep::sweep_work;
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::names::RunId;
+use crate::history::Again;
+use crate::names::{RunId, SnapshotDate};
 use crate::plan::Plan;
 use crate::record::{Ending, ProcessId, Recorder, What};
 use crate::storage::Storage;
@@ -44,11 +48,18 @@ pub struct RunContext<'a> {
     pub command: Vec<String>,
     /// Whether to make a partition again that is already published from the same inputs.
     pub force: bool,
+    /// Set for the first day of a rebuild of histories: its last day.
+    pub rebuild_to: Option<SnapshotDate>,
     /// Hears of every event right after it is on record.
     pub watch: &'a (dyn Fn(&What) + Sync),
 }
 
 impl RunContext<'_> {
+    /// How a day of a history is taken in that was before.
+    fn again(&self) -> Again {
+        Again { force: self.force, rebuild_to: self.rebuild_to }
+    }
+
     pub fn new_run_id() -> RunId {
         let random =
             std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
@@ -66,9 +77,9 @@ pub fn work_folder(lake: &Storage, run: &RunId) -> PathBuf {
 pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
     let started = Instant::now();
     let recorder = Recorder::start(context.lake, context.run_id.clone(), run_started(plan, context)).await?;
-    let run = Run { plan, context, recorder, days: SnapshotDays::default() };
+    let run = Run { plan, context, recorder, days: SnapshotDays::default(), memory: room::Memory::default() };
     let jobs = schedule::run_all(&run).await?;
-    let end = RunEnd::new(context.run_id.clone(), jobs, started.elapsed());
+    let end = RunEnd::new(context.run_id.clone(), jobs, run.days.reports().await, started.elapsed());
     let finished = What::RunFinished {
         outcome: if end.failed() {
             Ending::Failed
@@ -91,6 +102,7 @@ struct Run<'a> {
     context: &'a RunContext<'a>,
     recorder: Recorder,
     days: SnapshotDays,
+    memory: room::Memory,
 }
 
 impl Run<'_> {

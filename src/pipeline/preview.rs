@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::inputs::{digest, fingerprint, probe};
+use super::inputs::{fingerprint, probe, sql_hash as hash_of};
+use crate::digest::digest;
 use crate::error::{ErrorKind, Result};
-use crate::names::{JobName, RunId};
+use crate::history::{Again, Due};
+use crate::job::Mode;
+use crate::names::{JobName, RunId, SnapshotDate};
 use crate::plan::{Plan, PlannedJob};
 use crate::publish::{LakeTable, slice_of};
 use crate::record::{self, InputRecord, What};
@@ -28,6 +31,10 @@ pub enum Reason {
     UpToDate {
         published_by: RunId,
     },
+    /// A day of a history that others build on.
+    Refused {
+        what: String,
+    },
     /// An input is not there.
     Missing {
         what: String,
@@ -36,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     pub fn runs(&self) -> bool {
-        !matches!(self, Reason::UpToDate { .. } | Reason::Missing { .. })
+        !matches!(self, Reason::UpToDate { .. } | Reason::Refused { .. } | Reason::Missing { .. })
     }
 }
 
@@ -47,7 +54,10 @@ impl fmt::Display for Reason {
             Reason::Changed { published_by, what } => write!(f, "{} changed since {published_by}", what.join(", ")),
             Reason::Forced => f.write_str("--force"),
             Reason::Upstream { job } => write!(f, "{job} runs before it"),
-            Reason::UpToDate { published_by } => write!(f, "already published from the same inputs by {published_by}"),
+            Reason::UpToDate { published_by } => {
+                write!(f, "already published from the same inputs, or for a later day, by {published_by}")
+            }
+            Reason::Refused { what } => write!(f, "would be refused: {what}"),
             Reason::Missing { what } => write!(f, "would fail: {what}"),
         }
     }
@@ -75,8 +85,11 @@ pub async fn preview<'a>(
         let reason = match (upstream, missing) {
             (Some(job), _) => Reason::Upstream { job },
             (None, Some(what)) => Reason::Missing { what },
+            (None, None) if planned.job.table.mode == Mode::History => {
+                history_reason(planned, lake, plan.date, &inputs, key, force).await?
+            }
             (None, None) if force => Reason::Forced,
-            (None, None) => published_reason(planned, lake, &inputs, key).await?,
+            (None, None) => published_reason(planned, lake, plan.date, &inputs, key).await?,
         };
         if reason.runs() {
             running.insert(&planned.job.name);
@@ -107,16 +120,59 @@ async fn probe_all(
 async fn published_reason(
     planned: &PlannedJob<'_>,
     lake: &Storage,
+    date: SnapshotDate,
     inputs: &[InputRecord],
     key: Option<&str>,
 ) -> Result<Reason> {
     let fingerprint = fingerprint(planned, inputs, key);
-    match published_run(planned, lake).await? {
+    let Some(before) = published_run(planned, lake).await? else { return Ok(Reason::NeverPublished) };
+    let stands = before.stands(date, &fingerprint);
+    let published_by = before.run;
+    if stands {
+        return Ok(Reason::UpToDate { published_by });
+    }
+    let what = changes(planned, lake, &published_by, inputs).await?;
+    Ok(Reason::Changed { published_by, what })
+}
+
+/// What a run of the day would find. Errors (exit 2): the day is not the history's to take in.
+pub(super) async fn due(
+    planned: &PlannedJob<'_>,
+    lake: &Storage,
+    date: SnapshotDate,
+    fingerprint: &str,
+    again: Again,
+) -> Result<Due> {
+    let table = LakeTable::open(lake, &planned.job.table.name).await?;
+    let applied = table.map(|table| table.applied().clone()).unwrap_or_default();
+    applied.due(&planned.job.name, date, fingerprint, again)
+}
+
+async fn history_reason(
+    planned: &PlannedJob<'_>,
+    lake: &Storage,
+    date: SnapshotDate,
+    inputs: &[InputRecord],
+    key: Option<&str>,
+    force: bool,
+) -> Result<Reason> {
+    let again = Again { force, rebuild_to: None };
+    match due(planned, lake, date, &fingerprint(planned, inputs, key), again).await {
+        Ok(Due::Nothing { published_by }) => return Ok(Reason::UpToDate { published_by }),
+        Ok(Due::Apply) if force => return Ok(Reason::Forced),
+        Ok(Due::Apply) => {}
+        Err(error) if error.kind() == ErrorKind::Project => {
+            let hint = error.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
+            return Ok(Reason::Refused { what: format!("{}{hint}", error.message()) });
+        }
+        Err(error) => return Err(error),
+    }
+    let table = LakeTable::open(lake, &planned.job.table.name).await?;
+    match table.and_then(|table| table.applied().get(date).cloned()) {
         None => Ok(Reason::NeverPublished),
-        Some((published_by, before)) if before.as_ref() == Some(&fingerprint) => Ok(Reason::UpToDate { published_by }),
-        Some((published_by, _)) => {
-            let what = changes(planned, lake, &published_by, inputs).await?;
-            Ok(Reason::Changed { published_by, what })
+        Some(day) => {
+            let what = changes(planned, lake, &day.run, inputs).await?;
+            Ok(Reason::Changed { published_by: day.run, what })
         }
     }
 }
@@ -128,7 +184,9 @@ async fn changes(
     published_by: &RunId,
     now: &[InputRecord],
 ) -> Result<Vec<String>> {
-    let history = record::history::read(lake, published_by.as_str()).await?;
+    let Ok(history) = record::history::read(lake, published_by.as_str()).await else {
+        return Ok(vec!["the run's record".to_owned()]);
+    };
     let resolved = history.events.into_iter().find_map(|event| match event.what {
         What::InputsResolved { job, inputs, job_hash, sql_hash, .. } if job == planned.job.name => {
             Some((inputs, job_hash, sql_hash))
@@ -142,7 +200,7 @@ async fn changes(
     if job_hash != digest([planned.job.text.as_str()]) {
         what.push(planned.job.file.display().to_string());
     }
-    if sql_hash != digest([planned.job.sql.as_str()]) {
+    if sql_hash != hash_of(planned.job) {
         what.push(planned.job.sql_file.display().to_string());
     }
     if what.is_empty() {
@@ -152,10 +210,30 @@ async fn changes(
 }
 
 /// The run whose files are visible in the job's partition, and the fingerprint that it made them from.
-pub(super) async fn published_run(planned: &PlannedJob<'_>, lake: &Storage) -> Result<Option<(RunId, Option<String>)>> {
+pub(super) async fn published_run(planned: &PlannedJob<'_>, lake: &Storage) -> Result<Option<PublishedBy>> {
     let Some(table) = LakeTable::open(lake, &planned.job.table.name).await? else { return Ok(None) };
     let runs = table.runs_of(&slice_of(&planned.job.table, &planned.partition));
     let Some(run) = runs.into_iter().next_back() else { return Ok(None) };
-    let before = record::history::staged_fingerprint(lake, &run, &planned.job.name).await?;
-    Ok(Some((run, before)))
+    let fingerprint = record::history::staged_fingerprint(lake, &run, &planned.job.name).await?;
+    let date = match planned.job.table.mode {
+        Mode::Replace => record::history::date_of(lake, &run).await?,
+        Mode::Partition | Mode::History => None,
+    };
+    Ok(Some(PublishedBy { run, fingerprint, date }))
+}
+
+/// The run that made a visible partition.
+pub(super) struct PublishedBy {
+    pub run: RunId,
+    /// Of what it was made from, as long as the run's record is there.
+    fingerprint: Option<String>,
+    /// Of a table that is replaced as a whole, the day that it shows.
+    date: Option<SnapshotDate>,
+}
+
+impl PublishedBy {
+    /// Whether there is nothing to do: it was made from the same, or shows a later day, which an earlier one does not replace.
+    pub fn stands(&self, date: SnapshotDate, fingerprint: &str) -> bool {
+        self.date.is_some_and(|shown| shown > date) || self.fingerprint.as_deref() == Some(fingerprint)
+    }
 }

@@ -8,8 +8,9 @@ use futures::stream::FuturesUnordered;
 
 use super::Run;
 use super::job::Done;
+use crate::check::Report;
 use crate::error::{Error, Result};
-use crate::names::{JobName, RunId};
+use crate::names::{JobName, RunId, SnapshotName};
 use crate::plan::PlannedJob;
 use crate::record::What;
 
@@ -30,12 +31,19 @@ pub struct RunEnd {
     pub run_id: RunId,
     /// In the order of the plan.
     pub jobs: Vec<(JobName, JobEnd)>,
+    /// What the contracts' checks found in the days that the jobs read.
+    pub snapshots: BTreeMap<SnapshotName, Report>,
     pub elapsed: Duration,
 }
 
 impl RunEnd {
-    pub(super) fn new(run_id: RunId, jobs: Vec<(JobName, JobEnd)>, elapsed: Duration) -> Self {
-        RunEnd { run_id, jobs, elapsed }
+    pub(super) fn new(
+        run_id: RunId,
+        jobs: Vec<(JobName, JobEnd)>,
+        snapshots: BTreeMap<SnapshotName, Report>,
+        elapsed: Duration,
+    ) -> Self {
+        RunEnd { run_id, jobs, snapshots, elapsed }
     }
 
     pub fn failures(&self) -> impl Iterator<Item = (&JobName, &Error)> {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessId;
+use crate::history::Counts;
 use crate::job::Severity;
 use crate::names::{JobName, RunId, SnapshotDate, SnapshotName, TableName};
 
@@ -55,6 +56,15 @@ pub enum What {
         /// Columns that the contract does not name.
         ignored_columns: Vec<String>,
         success_marker: bool,
+        /// Whether the day holds every key that there is; a record of old does not say, and no day was partial then.
+        #[serde(default = "yes")]
+        complete: bool,
+        /// What the contract's checks of the day as a whole found.
+        #[serde(default)]
+        checks: Vec<CheckRecord>,
+        /// Whether a blocking check found something: no job reads the day then.
+        #[serde(default)]
+        blocked: bool,
         elapsed_ms: u64,
     },
     /// The lease of the partition is held from here on.
@@ -78,6 +88,9 @@ pub enum What {
         /// `None` where it was not measured.
         peak_memory_bytes: Option<u64>,
         spilled_bytes: Option<u64>,
+        /// Of a history.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<ChangeRecord>,
     },
     /// The checks have spoken.
     Audited {
@@ -94,7 +107,11 @@ pub enum What {
         partition: String,
         /// Of the Delta table that first shows these rows.
         version: u64,
+        /// In a history, those that are current.
         rows: u64,
+        /// Of a history.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<ChangeRecord>,
         elapsed_ms: u64,
     },
     /// The visible partition was already made from the same inputs.
@@ -110,6 +127,10 @@ pub enum What {
     JobSkipped { job: JobName, because: JobName },
     /// Always the last event. A run without it is still running, or died.
     RunFinished { outcome: Ending, exit_code: u8, elapsed_ms: u64 },
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl What {
@@ -160,6 +181,22 @@ pub struct FileRecord {
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
+}
+
+/// How many rows a day has changed in a history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    pub opened: u64,
+    pub closed: u64,
+    pub unchanged: u64,
+    pub forgotten: u64,
+}
+
+impl From<Counts> for ChangeRecord {
+    fn from(counts: Counts) -> Self {
+        let Counts { opened, closed, unchanged, forgotten } = counts;
+        ChangeRecord { opened, closed, unchanged, forgotten }
+    }
 }
 
 /// One check and what it found.
@@ -225,6 +262,7 @@ pub(super) mod tests {
             partition: "2026-11-20".into(),
             version: 4,
             rows,
+            changes: None,
             elapsed_ms: 6,
         }
     }
@@ -249,7 +287,11 @@ pub(super) mod tests {
     }
 
     pub(in crate::record) fn audited(name: &str, blocked: bool) -> What {
-        let check = CheckRecord {
+        What::Audited { job: job(name), checks: vec![check(blocked)], blocked, elapsed_ms: 7 }
+    }
+
+    fn check(blocked: bool) -> CheckRecord {
+        CheckRecord {
             name: "unique(user_pid)".into(),
             kind: "unique".into(),
             severity: Severity::Block,
@@ -257,8 +299,7 @@ pub(super) mod tests {
             failing_rows: Some(u64::from(blocked)),
             detail: "one row per user\n".into(),
             examples: vec!["9fc8\"é".into()],
-        };
-        What::Audited { job: job(name), checks: vec![check], blocked, elapsed_ms: 7 }
+        }
     }
 
     pub(in crate::record) fn finished(outcome: Ending, exit_code: u8) -> What {
@@ -287,6 +328,9 @@ pub(super) mod tests {
                 duplicates_dropped: 6,
                 ignored_columns: vec!["shoe_size".into()],
                 success_marker: true,
+                complete: false,
+                checks: vec![check(true)],
+                blocked: true,
                 elapsed_ms: 8,
             },
             What::JobStarted {
@@ -297,6 +341,7 @@ pub(super) mod tests {
             },
             resolved("user_daily", "all"),
             What::Staged {
+                changes: None,
                 job: job("user_daily"),
                 files: vec![FileRecord { path: "tables/users/user_daily/part-0.parquet".into(), rows: 3, bytes: 4 }],
                 rows: 3,
@@ -355,6 +400,16 @@ pub(super) mod tests {
           "elapsed_ms": 1234
         }
         "#);
+    }
+
+    #[test]
+    fn a_verification_of_an_older_version_is_of_a_complete_day_without_checks() {
+        let text = r#"{"n":2,"at":"2026-11-21T02:03:04Z","run_id":"19700101t000000000z-0000beef",
+            "event":"snapshot_verified","snapshot":"account","date":"2026-11-20","fingerprint":"f","files":1,"rows":1,
+            "bytes":1,"rejected":0,"duplicates_dropped":0,"ignored_columns":[],"success_marker":true,"elapsed_ms":1}"#;
+        let event: Event = serde_json::from_str(text).unwrap();
+        let What::SnapshotVerified { complete, checks, blocked, .. } = event.what else { panic!("{event:?}") };
+        assert_eq!((complete, checks.len(), blocked), (true, 0, false));
     }
 
     #[test]

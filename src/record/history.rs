@@ -85,6 +85,16 @@ pub async fn staged_fingerprint(lake: &Storage, run_id: &RunId, job: &JobName) -
     Ok(None)
 }
 
+/// The snapshot date that a run was for, as long as its record is there.
+pub async fn date_of(lake: &Storage, run_id: &RunId) -> Result<Option<SnapshotDate>> {
+    for date in subfolders::<SnapshotDate>(lake, &Path::from(RUNS)).await? {
+        if !lake.list(&folder(date, run_id)).await?.is_empty() {
+            return Ok(Some(date));
+        }
+    }
+    Ok(None)
+}
+
 fn audited_fingerprint(events: &[Event], of: &JobName) -> Option<String> {
     let passed =
         events.iter().any(|event| matches!(&event.what, What::Audited { job, blocked: false, .. } if job == of));
@@ -302,5 +312,7 @@ mod tests {
             assert_eq!(staged_fingerprint(&lake, &id, &job(name)).await.unwrap(), None, "{name}");
         }
         assert_eq!(staged_fingerprint(&lake, &run_id(2), &job("a")).await.unwrap(), None);
+        assert!(date_of(&lake, &id).await.unwrap().is_some());
+        assert_eq!(date_of(&lake, &run_id(2)).await.unwrap(), None);
     }
 }
