@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::prelude::SessionContext;
 
-use crate::check::{self, Subject};
+use crate::check::{self, Guarded, Subject};
+use crate::contract::SnapshotContract;
 use crate::engine::{Engine, Joins, Model, ParquetTable, engine_error, plan_error};
 use crate::error::Result;
-use crate::job::{CheckKind, InputSource, Job};
+use crate::job::{CheckKind, InputSource, Job, PickedRows, rejected_name};
+use crate::lineage::{self, JobLineage};
 use crate::names::SnapshotDate;
 use crate::project::Project;
 use crate::sql::identifier;
@@ -17,12 +20,21 @@ use crate::storage::Storage;
 /// What the plan of a model tells beyond that it is sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobFacts {
+    /// Where the values of the table come from.
+    pub lineage: JobLineage,
     /// Whether the model computes `user_pid`, which needs the key.
     pub needs_key: bool,
 }
 
-/// Plans a job against empty inputs. Errors (exit 2) name the file, line and column.
+/// Plans a job against empty inputs and holds its columns to their classes. Errors (exit 2) name the file, line and column.
 pub async fn validate(engine: &Engine, lake: &Storage, project: &Project, job: &Job) -> Result<JobFacts> {
+    let facts = examine(engine, lake, project, job).await?;
+    lineage::pii::check(project, job, &facts.lineage)?;
+    Ok(facts)
+}
+
+/// The same for those who want to see what becomes of personal data, whether it may or not.
+pub async fn examine(engine: &Engine, lake: &Storage, project: &Project, job: &Job) -> Result<JobFacts> {
     // Any date will do: the plan's shape does not depend on it.
     let date: SnapshotDate = "2000-01-01".parse()?;
     let context = engine.session(Joins::Hash);
@@ -32,8 +44,11 @@ pub async fn validate(engine: &Engine, lake: &Storage, project: &Project, job: &
     }
     let model = Model::of(job);
     let frame = model.plan_table(&context, job, date).await?;
+    let lineage = JobLineage::trace(project, job, frame.logical_plan())?;
     let plan = frame.into_optimized_plan().map_err(|error| plan_error(error, &model.start()))?;
-    let facts = JobFacts { needs_key: calls(&plan, "user_pid") };
+    let mut facts = JobFacts { lineage, needs_key: calls(&plan, "user_pid") };
+    facts.needs_key |= picking_needs_key(&context, job, date, job.table.forget.as_ref(), "forget").await?;
+    facts.needs_key |= keep_open_needs_key(&context, lake, project, job, date).await?;
 
     let made = ParquetTable::new(lake.url().clone(), Vec::new(), &job.table.schema());
     context.register_table(job.name.as_str(), Arc::new(made)).map_err(engine_error)?;
@@ -43,9 +58,68 @@ pub async fn validate(engine: &Engine, lake: &Storage, project: &Project, job: &
         context.register_table(related_name(source), Arc::new(table)).map_err(engine_error)?;
     }
     let target = |source: &InputSource| alias_of(job, source).or_else(|| Some(identifier(&related_name(source))));
-    check::plan(&Subject { ctx: &context, job, date, staged: &staged, previous: Some(&staged), target: &target })
-        .await?;
+    let (guarded, key) = (Guarded::Table(job), engine.options().key.as_deref());
+    let previous = Some(staged.as_str());
+    check::plan(&Subject { ctx: &context, guarded, date, key, staged: &staged, previous, target: &target }).await?;
     Ok(facts)
+}
+
+/// Plans the checks of a contract over a day without rows. Errors (exit 2) name the file, line and column.
+pub async fn validate_snapshot(engine: &Engine, lake: &Storage, contract: &SnapshotContract) -> Result<()> {
+    if contract.checks.is_empty() {
+        return Ok(());
+    }
+    let date: SnapshotDate = "2000-01-01".parse()?;
+    let schema = crate::snapshot::drift::read_schema(contract);
+    let day = crate::snapshot::with_date(ParquetTable::new(lake.url().clone(), Vec::new(), &schema), date);
+    let context = engine.session(Joins::Hash);
+    context.register_table(contract.name.as_str(), Arc::new(day)).map_err(engine_error)?;
+    check::plan(&Subject {
+        ctx: &context,
+        guarded: Guarded::Snapshot(contract),
+        date,
+        key: engine.options().key.as_deref(),
+        staged: &identifier(contract.name.as_str()),
+        previous: None,
+        target: &|_| None,
+    })
+    .await
+}
+
+/// Plans the SELECT of rows of a history, when there is one. `what` is its key in the job's file.
+async fn picking_needs_key(
+    context: &SessionContext,
+    job: &Job,
+    date: SnapshotDate,
+    picked: Option<&PickedRows>,
+    what: &'static str,
+) -> Result<bool> {
+    let Some(picked) = picked else { return Ok(false) };
+    let model = Model { sql: &picked.sql, file: &picked.sql_file };
+    let Some(column) = job.table.columns.iter().find(|column| column.name == picked.column) else { return Ok(false) };
+    let values = model.plan_values(context, date, column).await.map_err(|error| error.with(what, &picked.at))?;
+    let plan = values.into_optimized_plan().map_err(|error| plan_error(error, &model.start()))?;
+    Ok(calls(&plan, "user_pid"))
+}
+
+/// The same of what stays open, which alone reads the rejected rows.
+async fn keep_open_needs_key(
+    context: &SessionContext,
+    lake: &Storage,
+    project: &Project,
+    job: &Job,
+    date: SnapshotDate,
+) -> Result<bool> {
+    let Some(keep_open) = &job.table.keep_open else { return Ok(false) };
+    for snapshot in job.snapshots() {
+        let rows = empty_input(lake, project, &InputSource::Snapshot(snapshot.clone()), date);
+        context.register_table(rejected_name(snapshot), Arc::new(rows)).map_err(engine_error)?;
+    }
+    let needs_key = picking_needs_key(context, job, date, Some(keep_open), "keep_open").await?;
+    for snapshot in job.snapshots() {
+        context.deregister_table(rejected_name(snapshot)).map_err(engine_error)?;
+    }
+    Ok(needs_key)
 }
 
 /// The SQL name under which the job reads a source at the run's own date.

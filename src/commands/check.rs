@@ -1,21 +1,10 @@
 //! `gatefold check`: everything that can be proved with no data.
 
-use std::panic::resume_unwind;
-use std::thread;
-
-use tokio::runtime::Handle;
-
 use super::workspace::Workspace;
-use super::{print_json, report};
+use super::{planned, print_json, report};
 use crate::cli::{Format, Global};
-use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::project::Project;
-use crate::storage::Storage;
 use crate::validate::validate;
-
-/// Planning deep expressions recurses.
-const STACK_BYTES: usize = 8 << 20;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -29,44 +18,24 @@ pub async fn exec(_args: &Args, global: &Global) -> Result<u8> {
         }
         Err(error) => return Err(error),
     };
-    let nowhere = std::env::temp_dir();
-    let engine = workspace.engine(None, nowhere.clone(), None)?;
-    let storage = Storage::open_local(&nowhere)?;
-    engine.register(&storage);
-    let errors = problems(&engine, &storage, &workspace.project)
-        .map_err(|error| Error::internal("failed to start a thread").source(error))?;
+    let snapshots = planned::each_snapshot(&workspace)?.into_iter().filter_map(Result::err);
+    let jobs = planned::each_job(&workspace, validate)?.into_iter().filter_map(|(_, facts)| facts.err());
+    let errors: Vec<Error> = snapshots.chain(jobs).collect();
     if global.format == Format::Json {
         print_json(&told(&errors.iter().collect::<Vec<_>>()), global)?;
     } else {
         errors.iter().for_each(report::error);
-        let (jobs, snapshots) = (workspace.project.jobs.len(), workspace.project.snapshots.len());
         if errors.is_empty() {
-            println!("{jobs} jobs and {snapshots} snapshots are sound");
+            println!("{}", sound(workspace.project.jobs.len(), workspace.project.snapshots.len()));
         }
     }
     Ok(errors.first().map_or(0, |error| error.kind().exit_code()))
 }
 
-/// What is wrong with each job, in their order. Planning is work for the processor alone, so the jobs are dealt out to
-/// threads. Errors: the system gives no thread.
-fn problems(engine: &Engine, storage: &Storage, project: &Project) -> std::io::Result<Vec<Error>> {
-    let runtime = Handle::current();
-    let threads = engine.options().threads.max(1);
-    let dealt = |first: usize| {
-        let jobs = project.order.iter().enumerate().skip(first).step_by(threads);
-        let checked =
-            jobs.map(|(at, name)| (at, runtime.block_on(validate(engine, storage, project, &project.jobs[name]))));
-        checked.filter_map(|(at, facts)| facts.err().map(|error| (at, error))).collect::<Vec<_>>()
-    };
-    let mut found = thread::scope(|scope| -> std::io::Result<Vec<(usize, Error)>> {
-        let dealt = &dealt;
-        let workers = (0..threads)
-            .map(|first| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, move || dealt(first)));
-        let workers = workers.collect::<std::io::Result<Vec<_>>>()?;
-        Ok(workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect())
-    })?;
-    found.sort_by_key(|(at, _)| *at);
-    Ok(found.into_iter().map(|(_, error)| error).collect())
+/// One of each is two things still, so the verb stays.
+fn sound(jobs: usize, snapshots: usize) -> String {
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("{} and {} are sound", counted(jobs, "job"), counted(snapshots, "snapshot"))
 }
 
 fn told(errors: &[&Error]) -> serde_json::Value {
@@ -80,4 +49,16 @@ fn problem(error: &Error) -> serde_json::Value {
         "context": error.context().iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "hint": error.hint_text(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(sound(1, 10), "1 job and 10 snapshots are sound");
+        assert_eq!(sound(11, 1), "11 jobs and 1 snapshot are sound");
+        assert_eq!(sound(0, 0), "0 jobs and 0 snapshots are sound");
+    }
 }
