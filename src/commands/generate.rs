@@ -42,15 +42,19 @@ pub fn exec(args: &Args, global: &Global) -> Result<u8> {
         return Ok(0);
     }
     let rows = summary.snapshots.iter().map(|snapshot| {
+        let planted = || summary.planted.values().filter_map(|day| day.get(snapshot.name));
         vec![
             snapshot.name.to_string(),
             snapshot.days.to_string(),
             snapshot.files.to_string(),
             report::count(snapshot.rows),
             report::bytes(snapshot.bytes),
+            report::count(planted().flat_map(|planted| planted.dirt.values()).sum()),
+            report::count(planted().flat_map(|planted| planted.rejected.values()).sum()),
         ]
     });
-    println!("{}", report::table(&["snapshot", "days#", "files#", "rows#", "size#"], rows.collect()));
+    let header = ["snapshot", "days#", "files#", "rows#", "size#", "planted#", "to reject#"];
+    println!("{}", report::table(&header, rows.collect()));
     println!("written to {}", snapshots.root().display());
     Ok(0)
 }

@@ -40,7 +40,16 @@ pub struct AccountLife {
     marketing_opt_in: Option<bool>,
     /// When the choice on marketing was turned into the opposite.
     opt_turned_at: Option<Instant>,
-    erasure_at: Option<Instant>,
+    erasure: Option<Erasure>,
+    /// When the source removed the account's rows after an erasure, and when they were back, if ever.
+    gone: Option<(Instant, Option<Instant>)>,
+}
+
+/// A request to be erased: when it stands in the snapshots, and from when it holds.
+#[derive(Debug, Clone, Copy)]
+struct Erasure {
+    filed_at: Instant,
+    requested_at: Instant,
 }
 
 /// One row of `account`. No id: a planted row of nobody.
@@ -68,6 +77,7 @@ pub struct ErasureRow {
     pub requested_at: Instant,
     /// Days since 1970: thirty days after the request.
     pub deadline: i32,
+    pub updated_at: Instant,
     pub source_seq: i64,
 }
 
@@ -75,9 +85,9 @@ const ERASURE_DAYS: i64 = 30;
 
 impl AccountLife {
     pub fn draw(draw: &mut Draw, id: AccountId) -> Self {
-        let created_at = if draw.one_in(200) { draw.between(GROWN, FULL) } else { draw.between(OPENING, GROWN) };
+        let created_at = if draw.one_in(25) { draw.between(GROWN, FULL) } else { draw.between(OPENING, GROWN) };
         let market = Market::draw(draw);
-        let erasure_at = draw.one_in(250).then(|| draw.between(created_at + 10 * DAY, created_at + 1_500 * DAY));
+        let erasure_at = draw.one_in(150).then(|| draw.between(created_at + 10 * DAY, created_at + 1_500 * DAY));
         AccountLife {
             id,
             created_at,
@@ -90,8 +100,38 @@ impl AccountLife {
             locale: draw_locale(draw, market),
             marketing_opt_in: draw.weighted(&[(None, 15), (Some(true), 40), (Some(false), 45)]),
             opt_turned_at: draw.one_in(10).then(|| sometime_after(draw, created_at)),
-            erasure_at,
+            erasure: erasure_at.map(|at| Erasure { filed_at: at, requested_at: at }),
+            gone: None,
         }
+    }
+
+    pub fn asks_to_be_erased(&self) -> bool {
+        self.erasure.is_some()
+    }
+
+    /// Asks to be erased while the source goes on as if nothing were: the status stays what it is.
+    pub fn ask_for_erasure(&mut self, requested_at: Instant) {
+        self.erasure = Some(Erasure { filed_at: requested_at, requested_at });
+    }
+
+    /// What else becomes of an erasure. Some are asked for ahead of time; some accounts are removed by their source, and
+    /// some of those come back by mistake.
+    pub fn draw_erasure_fate(&mut self, draw: &mut Draw, shares_plan: bool) {
+        let (ahead, stays, returns) = (draw.one_in(2), draw.one_in(3), draw.one_in(2));
+        let (notice, away) = (draw.between(HOUR, 400 * DAY), draw.between(5 * DAY, 30 * DAY));
+        let Some(erasure) = &mut self.erasure else { return };
+        if ahead {
+            erasure.filed_at = (erasure.requested_at - notice).max(self.created_at);
+        }
+        if !stays && !shares_plan {
+            let from = erasure.requested_at + ERASURE_DAYS * DAY;
+            self.gone = Some((from, returns.then_some(from + away)));
+        }
+    }
+
+    /// Whether the source has removed the account, and with it all that hangs on it.
+    pub fn is_gone(&self, as_of: Instant) -> bool {
+        self.gone.is_some_and(|(from, back)| from <= as_of && back.is_none_or(|back| as_of < back))
     }
 
     /// From this instant on it buys nothing, and what it has runs out.
@@ -99,9 +139,9 @@ impl AccountLife {
         self.statuses.iter().flatten().find(|(_, status)| *status == Status::Closing).map(|(at, _)| *at)
     }
 
-    /// `None` before it signed up.
+    /// `None` before it signed up, and while its source has removed it.
     pub fn row(&self, as_of: Instant) -> Option<AccountRow> {
-        if as_of < self.created_at {
+        if as_of < self.created_at || self.is_gone(as_of) {
             return None;
         }
         let happened = |at: Option<Instant>| at.filter(|at| *at <= as_of);
@@ -127,15 +167,16 @@ impl AccountLife {
         })
     }
 
-    /// The erasure request, once it was made.
+    /// The erasure request, once it was filed.
     pub fn erasure(&self, as_of: Instant) -> Option<ErasureRow> {
-        let requested_at = self.erasure_at.filter(|at| *at <= as_of)?;
+        let Erasure { filed_at, requested_at } = self.erasure.filter(|erasure| erasure.filed_at <= as_of)?;
         Some(ErasureRow {
             id: RequestId::new(self.id),
             account: self.id,
             requested_at,
             deadline: day_number(requested_at + ERASURE_DAYS * DAY),
-            source_seq: source_seq(requested_at),
+            updated_at: filed_at,
+            source_seq: source_seq(filed_at),
         })
     }
 }
@@ -223,10 +264,10 @@ mod tests {
 
         #[test]
         fn who_asks_to_be_erased_is_gone_by_the_deadline(seed: u64) {
-            // One account in 250 asks; the search is for one of those.
+            // One account in 150 asks; the search is for one of those.
             let mut draw = Draw::household(seed, 0);
             let lives = std::iter::repeat_with(|| AccountLife::draw(&mut draw, AccountId(0)));
-            let Some((life, requested_at)) = lives.take(50_000).find_map(|life| Some((life, life.erasure_at?))) else {
+            let Some((life, requested_at)) = lives.take(50_000).find_map(|life| Some((life, life.erasure?.requested_at))) else {
                 return Err(TestCaseError::fail("nobody asks"));
             };
             prop_assert_eq!(life.erasure(requested_at - 1), None);

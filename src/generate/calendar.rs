@@ -15,7 +15,7 @@ const UNIX_EPOCH: NaiveDate = ymd(1970, 1, 1);
 
 /// The first account may sign up at this instant; nothing but the catalog is older.
 pub const OPENING: Instant = midnight(2023, 1, 1);
-/// All but one in two hundred accounts sign up before this instant, the others in the two years after it.
+/// All but one in twenty-five accounts sign up before this instant, the others in the two years after it.
 pub const GROWN: Instant = midnight(2026, 1, 1);
 pub const FULL: Instant = midnight(2028, 1, 1);
 
@@ -26,11 +26,11 @@ pub const LAST_DAY: NaiveDate = ymd(2039, 12, 31);
 const fn ymd(year: i32, month: u32, day: u32) -> NaiveDate {
     match NaiveDate::from_ymd_opt(year, month, day) {
         Some(date) => date,
-        None => panic!("a constant date exists"),
+        None => panic!("the date exists"),
     }
 }
 
-/// The first instant of a day; for constants.
+/// The first instant of a day that exists.
 pub const fn midnight(year: i32, month: u32, day: u32) -> Instant {
     ymd(year, month, day).signed_duration_since(UNIX_EPOCH).num_days() * DAY
 }

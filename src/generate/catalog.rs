@@ -15,6 +15,7 @@ pub const PREMIUM_FAMILY: &str = "premium-family";
 pub const DUO: &str = "duo";
 pub const AUDIOBOOKS_PLUS: &str = "audiobooks-plus";
 pub const HIFI: &str = "hifi";
+pub const DEVICES_PLUS: &str = "devices-plus";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
@@ -80,6 +81,15 @@ pub enum PhaseType {
 }
 
 impl PhaseType {
+    /// The part of the full price that a period of the phase costs, in percent.
+    pub fn price_percent(self) -> i64 {
+        match self {
+            PhaseType::Trial => 0,
+            PhaseType::Discount | PhaseType::FixedTerm => 50,
+            PhaseType::Evergreen => 100,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             PhaseType::Trial => "trial",
@@ -108,7 +118,7 @@ pub struct PlanVersion {
     pub version: i64,
     pub max_members: i64,
     pub included_addons: &'static [&'static str],
-    /// What the last phase costs a period; locked prices are made of it.
+    /// What a period of the last phase cost at first; every price of the version is made of it.
     pub usd_cents: i64,
     pub announced_at: Instant,
     pub effective_from: Instant,
@@ -155,7 +165,7 @@ pub fn on_sale(plan_id: &str, at: Instant) -> &'static PlanVersion {
 /// The end of the retired plan's sale; who bought it before keeps it.
 pub const LEGACY_SALE_ENDS: Instant = midnight(2024, 3, 1);
 
-const FOUNDING: Instant = midnight(2022, 1, 1);
+pub const FOUNDING: Instant = midnight(2022, 1, 1);
 
 const fn trial(product_id: &'static str, tier: Tier, count: i64, unit: Unit) -> Phase {
     Phase { product_id, tier, phase_type: PhaseType::Trial, length: Some((count, unit)), billed: None }
@@ -184,7 +194,7 @@ const fn plan(plan_id: &'static str, usd_cents: i64, phases: &'static [Phase]) -
     }
 }
 
-pub static CATALOG: [PlanVersion; 13] = [
+pub static CATALOG: [PlanVersion; 14] = [
     PlanVersion {
         retired_at: Some(midnight(2025, 1, 1)),
         ..plan(MID_MONTHLY, 599, &[trial("mid", Tier::Mid, 1, Unit::Month), evergreen("mid", Tier::Mid, Unit::Month)])
@@ -233,7 +243,7 @@ pub static CATALOG: [PlanVersion; 13] = [
     },
     plan(
         PREMIUM_STUDENT,
-        549,
+        1_099,
         &[
             trial("premium-student", Tier::Premium, 1, Unit::Month),
             months("premium-student", Tier::Premium, PhaseType::FixedTerm, 12),
@@ -270,6 +280,7 @@ pub static CATALOG: [PlanVersion; 13] = [
     },
     plan(AUDIOBOOKS_PLUS, 899, &[evergreen("audiobooks-plus", Tier::Free, Unit::Month)]),
     plan(HIFI, 299, &[evergreen("hifi", Tier::Free, Unit::Month)]),
+    plan(DEVICES_PLUS, 199, &[evergreen("devices-plus", Tier::Free, Unit::Month)]),
 ];
 
 #[cfg(test)]

@@ -12,11 +12,25 @@ use super::calendar::{Instant, MILLISECOND};
 pub struct Draw(ChaCha8Rng);
 
 impl Draw {
+    /// For the lives of a household.
     pub fn household(seed: u64, household: u64) -> Self {
-        let mut key = *b"................gatefold.sample.";
+        Self::keyed(*b"................gatefold.sample.", seed, household)
+    }
+
+    /// For what hangs on those lives. A stream of its own: more of it leaves the lives as they are.
+    pub fn extras(seed: u64, household: u64) -> Self {
+        Self::keyed(*b"................gatefold.extras.", seed, household)
+    }
+
+    fn keyed(mut key: [u8; 32], seed: u64, household: u64) -> Self {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&household.to_le_bytes());
         Draw(ChaCha8Rng::from_seed(key))
+    }
+
+    /// Sixty-four bits, to draw more from elsewhere.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     /// A number from 0 up to, not including, `n`.

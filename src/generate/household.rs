@@ -7,8 +7,10 @@ use super::account::AccountLife;
 use super::calendar::{DAY, HOUR, Instant, source_seq};
 use super::catalog;
 use super::draw::Draw;
+use super::grant::{GrantLife, draw_grants};
 use super::ids::{AccountId, SubscriptionId};
-use super::subscription::{Stay, SubscriptionLife, draw_plan};
+use super::subscription::{Stay, SubscriptionLife, draw_plan, unknown_subscription};
+use super::usage::{Habit, draw_habits};
 
 pub const HOUSEHOLD: u64 = 8;
 
@@ -18,6 +20,8 @@ pub struct Household {
     pub accounts: Vec<AccountLife>,
     pub subscriptions: Vec<SubscriptionLife>,
     pub members: Vec<MemberLife>,
+    pub grants: Vec<GrantLife>,
+    pub habits: Vec<Habit>,
 }
 
 /// A place in a shared plan.
@@ -66,6 +70,22 @@ impl MemberLife {
         let updated_at = left_at.unwrap_or(self.joined_at);
         Some(MemberRow { life: self, left_at, updated_at, source_seq: source_seq(updated_at) })
     }
+
+    fn is_live(&self, at: Instant) -> bool {
+        self.joined_at <= at && self.left_at.is_none_or(|left| at < left)
+    }
+
+    /// A planted member of a subscription that never existed.
+    pub fn of_unknown_subscription(account: &AccountLife) -> Self {
+        MemberLife {
+            subscription: unknown_subscription(account.id),
+            account: account.id,
+            owner: account.id,
+            role: Role::Member,
+            joined_at: account.created_at,
+            left_at: None,
+        }
+    }
 }
 
 /// Who shares whose plan, by position in the household.
@@ -101,6 +121,8 @@ impl Household {
         self.accounts.clear();
         self.subscriptions.clear();
         self.members.clear();
+        self.grants.clear();
+        self.habits.clear();
         self.accounts.extend((first..first + HOUSEHOLD).map(|index| AccountLife::draw(&mut draw, AccountId(index))));
         let sharing = Sharing::draw(&mut draw);
         for position in 0..self.accounts.len() {
@@ -112,6 +134,41 @@ impl Household {
                 self.draw_members(&mut draw, sharing, &shared);
             }
         }
+        self.draw_extras(&mut Draw::extras(seed, number));
+    }
+
+    /// What hangs on the lives: erasures, grants and what is used.
+    fn draw_extras(&mut self, draw: &mut Draw) {
+        if let Some(member) = self.members.last().filter(|_| draw.one_in(15)) {
+            // The owner of a shared plan or the last to join it, which the source does not close.
+            let asks = if draw.one_in(2) { member.owner } else { member.account };
+            let at = draw.between(member.joined_at + DAY, member.joined_at + 600 * DAY);
+            self.accounts[seat_of(asks)].ask_for_erasure(at);
+        }
+        for seat in 0..self.accounts.len() {
+            let id = self.accounts[seat].id;
+            if self.accounts[seat].asks_to_be_erased() {
+                let shares_plan = self.members.iter().any(|member| member.account == id);
+                self.accounts[seat].draw_erasure_fate(draw, shares_plan);
+            }
+            let first = self.subscriptions.partition_point(|life| life.owner.0 < id.0);
+            let end = self.subscriptions.partition_point(|life| life.owner.0 <= id.0);
+            draw_grants(draw, &self.accounts[seat], &self.subscriptions[first..end], &mut self.grants);
+            draw_habits(draw, &self.accounts[seat], &mut self.habits);
+        }
+    }
+
+    pub fn account(&self, id: AccountId) -> &AccountLife {
+        &self.accounts[seat_of(id)]
+    }
+
+    /// Whether an account has a plan at an instant, its own or a shared one.
+    pub fn has_plan(&self, account: AccountId, at: Instant) -> bool {
+        let shares = |id| {
+            let mut members = self.members.iter().filter(|member| member.account == account);
+            members.any(|member| member.subscription == id && member.is_live(at))
+        };
+        self.subscriptions.iter().any(|life| life.gives_plan(at) && (life.owner == account || shares(life.id)))
     }
 
     /// One base subscription after the other, with add-ons, until the account leaves; the last one may be shared, and
@@ -181,15 +238,20 @@ impl Household {
     }
 }
 
+/// The place of an account in its household.
+fn seat_of(account: AccountId) -> usize {
+    (account.0 % HOUSEHOLD) as usize
+}
+
 /// How many base subscriptions an account has in its life.
 fn draw_count(draw: &mut Draw, owns_shared: bool, is_member: bool) -> u32 {
-    let none = draw.below(1_000) < if is_member { 700 } else { 395 };
+    let none = draw.below(1_000) < if is_member { 650 } else { 300 };
     let count = draw.weighted(&[(1, 45), (2, 30), (3, 17), (4, 8)]);
     if none && !owns_shared { 0 } else { count }
 }
 
 fn draw_first_wait(draw: &mut Draw) -> i64 {
-    let longest = if draw.per_mille(700) { 20 * DAY } else { 900 * DAY };
+    let longest = if draw.per_mille(600) { 20 * DAY } else { 1_300 * DAY };
     draw.between(HOUR, longest)
 }
 
@@ -200,12 +262,19 @@ fn draw_stay(draw: &mut Draw, left: u32) -> Stay {
     if left > 0 { Some(short) } else { ends.then_some(long) }
 }
 
-/// Some months after the one before has ended; now and then beside it, as with a promotion.
+/// In the hour in which the one before has ended, as with a change of plan, or up to a year after it; now and then beside
+/// it, as with a promotion.
 fn draw_next_order(draw: &mut Draw, before: &SubscriptionLife) -> Instant {
     let beside = draw.one_in(40);
+    let changes_plan = draw.per_mille(350);
     let started_at = before.billing.started_at;
-    let from = before.timeline.end().filter(|_| !beside).unwrap_or(started_at);
-    draw.between(from + 3 * DAY, from + 120 * DAY)
+    match before.timeline.end().filter(|_| !beside) {
+        Some(end) if changes_plan => draw.between(end, end + HOUR),
+        end => {
+            let from = end.unwrap_or(started_at);
+            draw.between(from + 3 * DAY, from + 400 * DAY)
+        }
+    }
 }
 
 fn addon(draw: &mut Draw, account: &AccountLife, ordinal: u64, base: &SubscriptionLife) -> Option<SubscriptionLife> {

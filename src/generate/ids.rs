@@ -5,6 +5,10 @@ use std::fmt;
 
 /// Subscriptions that one account may have, the planted orphan among them.
 pub const SUBSCRIPTIONS_AN_ACCOUNT: u64 = 16;
+/// Grants that one account may have, the planted one among them.
+pub const GRANTS_AN_ACCOUNT: u64 = 64;
+/// Beyond every account that can be asked for.
+const NOBODY: u64 = 900_000_000_000;
 
 /// An account by its index from 0, printed from 1: `acct-000001`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,28 @@ impl fmt::Display for RequestId {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantId(u64);
+
+impl GrantId {
+    /// The `ordinal`-th grant of an account, from 0 to 63.
+    pub fn new(account: AccountId, ordinal: u64) -> Self {
+        debug_assert!(ordinal < GRANTS_AN_ACCOUNT);
+        GrantId(scramble(account.0 * GRANTS_AN_ACCOUNT + ordinal, 0xc2b2_ae3d_27d5))
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grant-{:012x}", self.0)
+    }
+}
+
+/// An account that never existed, for what is planted beside one that does.
+pub fn nobody(beside: AccountId) -> AccountId {
+    AccountId(NOBODY + beside.0)
+}
+
 /// Spreads a number over 48 bits. Each step can be undone (a sum, an odd factor, a shifted xor), so no two numbers meet.
 fn scramble(number: u64, odd: u64) -> u64 {
     const MASK: u64 = (1 << 48) - 1;
@@ -67,6 +93,7 @@ mod tests {
         assert_eq!(AccountId(0).to_string(), "acct-000001");
         assert_eq!(AccountId(9_999_999).to_string(), "acct-10000000");
         assert_eq!(SubscriptionId::new(AccountId(0), 3).to_string().len(), "sub-".len() + 12);
+        assert_eq!(GrantId::new(AccountId(5), 2).to_string().len(), "grant-".len() + 12);
         assert_eq!(RequestId::new(AccountId(5)).to_string().len(), "erase-".len() + 12);
     }
 

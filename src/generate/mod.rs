@@ -1,5 +1,5 @@
-//! Sample snapshots of any size, evolving day by day: `account`, `subscription`, `plan_member`, `plan_phase` and
-//! `erasure_request`, with the columns and types of their contracts and a known share of dirt.
+//! Sample snapshots of any size, evolving day by day: all ten inputs, coherent with each other, with the columns and types
+//! of their contracts and a known share of dirt.
 //!
 //! # Nothing is remembered
 //!
@@ -10,27 +10,36 @@
 //!
 //! # Reading order
 //!
-//! [`draw`] and [`calendar`] are the ground: chance and time. [`market`] and [`catalog`] are the world. [`account`],
-//! [`billing`], [`timeline`], [`subscription`] and [`household`] are the lives in it. [`dirt`] soils their rows;
-//! [`columns`], [`write`](mod@write), [`folder`] and [`part`] bring them into files.
+//! [`draw`] and [`calendar`] are the ground: chance and time. [`market`], [`catalog`], [`feature`], [`price`] and [`offer`]
+//! are the world, and [`schedule`] says how it changes. [`account`], [`billing`], [`timeline`], [`subscription`] and
+//! [`household`] are the lives in it, [`grant`] and [`usage`] hang on them. [`dirt`] and [`soil`] spoil their rows;
+//! [`columns`], [`write`](mod@write), [`folder`], [`part`] and [`catalog_files`] bring them into files.
 
 mod account;
 mod billing;
 mod calendar;
 mod catalog;
+mod catalog_files;
 mod columns;
 mod dirt;
 mod draw;
 mod email;
+mod feature;
 mod folder;
+mod grant;
 mod household;
 mod ids;
 mod market;
+mod offer;
 mod part;
+mod price;
+mod schedule;
+mod soil;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod usage;
 mod write;
 
 use std::collections::BTreeMap;
@@ -43,14 +52,28 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
 use calendar::{FIRST_DAY, LAST_DAY};
-use columns::{AccountTable, ErasureTable, MemberTable, PhaseTable, SubscriptionTable, Table};
-pub use dirt::Dirt;
+use catalog_files::write_catalog;
+use columns::{
+    AccountTable, ErasureTable, FeatureTable, GrantTable, MemberTable, OfferTable, PhaseTable, PriceTable,
+    SubscriptionTable, Table, UsageTable,
+};
+pub use dirt::{Dirt, Planted};
 use folder::{complete, day_folder, refuse_foreign, withdraw};
-use part::{Part, Tallies, write_catalog};
+use part::{Part, Tallies, Tally};
 
 /// The snapshots that are generated.
-pub const SNAPSHOTS: [&str; 5] =
-    [AccountTable::NAME, SubscriptionTable::NAME, MemberTable::NAME, PhaseTable::NAME, ErasureTable::NAME];
+pub const SNAPSHOTS: [&str; 10] = [
+    AccountTable::NAME,
+    SubscriptionTable::NAME,
+    MemberTable::NAME,
+    PhaseTable::NAME,
+    FeatureTable::NAME,
+    PriceTable::NAME,
+    OfferTable::NAME,
+    GrantTable::NAME,
+    UsageTable::NAME,
+    ErasureTable::NAME,
+];
 
 /// Fixed, so that where a file ends does not depend on the number of threads. A multiple of the household.
 const ACCOUNTS_A_PART: u64 = 500_000;
@@ -60,7 +83,7 @@ const MOST_ACCOUNTS: u64 = 1_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Accounts of the whole sample, at most a thousand million. All but one in two hundred have signed up by 2026.
+    /// Accounts of the whole sample, at most a thousand million. All but one in twenty-five have signed up by 2026.
     pub accounts: u64,
     /// How many days, at least 1.
     pub days: u32,
@@ -76,6 +99,8 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub snapshots: Vec<SnapshotSummary>,
+    /// By day, YYYY-MM-DD, and by snapshot, those without any dirt left out.
+    pub planted: BTreeMap<String, BTreeMap<&'static str, Planted>>,
 }
 
 /// One snapshot's files, rows and bytes over all days; the dirt is among the rows.
@@ -86,15 +111,16 @@ pub struct SnapshotSummary {
     pub files: u64,
     pub rows: u64,
     pub bytes: u64,
-    /// How often each kind was planted, kinds that were not left out.
-    pub dirt: BTreeMap<Dirt, u64>,
 }
 
 /// About how many rows [`generate`] will write in all, for a progress bar.
 pub fn total_rows_hint(options: &Options) -> u64 {
     /// Rows of all tables for a thousand accounts, as they are at the end of 2026.
-    const ROWS_PER_THOUSAND: u64 = 2_200;
-    (options.accounts.saturating_mul(ROWS_PER_THOUSAND) / 1_000).saturating_mul(u64::from(options.days))
+    const ROWS_PER_THOUSAND: u64 = 7_000;
+    /// Rows of the catalog.
+    const CATALOG_ROWS: u64 = 5_600;
+    let day = CATALOG_ROWS.saturating_add(options.accounts.saturating_mul(ROWS_PER_THOUSAND) / 1_000);
+    day.saturating_mul(u64::from(options.days))
 }
 
 /// Writes `<snapshots>/<name>/snapshot_date=YYYY-MM-DD/part-00000.parquet …`, then `_SUCCESS`, for each of
@@ -137,7 +163,8 @@ fn generate_parts(
         rows: AtomicU64::new(0),
         given_up: AtomicBool::new(false),
     };
-    Ok(summary(options, work.run()?))
+    let tallies = work.run()?;
+    Ok(summary(&work.days, tallies))
 }
 
 /// The days asked for, the earliest first.
@@ -179,24 +206,27 @@ struct Work<'a> {
     given_up: AtomicBool,
 }
 
+/// By day and snapshot.
+type DayTallies = BTreeMap<(usize, &'static str), Tally>;
+
 impl Work<'_> {
-    fn run(&self) -> Result<Tallies> {
+    fn run(&self) -> Result<DayTallies> {
         let jobs = self.days.len().saturating_mul(self.parts as usize);
         let threads = self.options.max_threads.clamp(1, jobs.max(1));
-        let results: Vec<Result<Tallies>> = thread::scope(|scope| {
+        let results: Vec<Result<DayTallies>> = thread::scope(|scope| {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(|| self.take_parts())).collect();
             let panicked = |_| Err(Error::internal("a thread that wrote sample data panicked"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
         });
-        let mut all = Tallies::new();
+        let mut all = DayTallies::new();
         for tallies in results {
-            merge(&mut all, tallies?);
+            tallies?.into_iter().for_each(|(key, tally)| all.entry(key).or_default().add(tally));
         }
         Ok(all)
     }
 
-    fn take_parts(&self) -> Result<Tallies> {
-        let mut all = Tallies::new();
+    fn take_parts(&self) -> Result<DayTallies> {
+        let mut all = DayTallies::new();
         while !self.given_up.load(Ordering::Relaxed) {
             let job = self.next.fetch_add(1, Ordering::Relaxed);
             let (day, number) = (job / self.parts as usize, job as u64 % self.parts);
@@ -204,7 +234,9 @@ impl Work<'_> {
                 break;
             }
             match self.write_part(day, number) {
-                Ok(tallies) => merge(&mut all, tallies),
+                Ok(tallies) => {
+                    tallies.into_iter().for_each(|(name, tally)| all.entry((day, name)).or_default().add(tally));
+                }
                 Err(error) => {
                     self.given_up.store(true, Ordering::Relaxed);
                     return Err(error);
@@ -226,8 +258,8 @@ impl Work<'_> {
         }
         if number == 0 {
             let catalog = write_catalog(self.snapshots, date)?;
-            self.report(catalog.rows);
-            tallies.insert(PhaseTable::NAME, catalog);
+            self.report(catalog.values().map(|tally| tally.rows).sum());
+            tallies.extend(catalog);
         }
         if self.parts_left[day].fetch_sub(1, Ordering::AcqRel) == 1 {
             day_folders(self.snapshots, date).try_for_each(|folder| complete(&folder))?;
@@ -243,17 +275,18 @@ impl Work<'_> {
     }
 }
 
-fn merge(all: &mut Tallies, tallies: Tallies) {
-    for (name, tally) in tallies {
-        all.entry(name).or_default().add(tally);
+fn summary(days: &[SnapshotDate], tallies: DayTallies) -> Summary {
+    let mut totals: BTreeMap<&str, Tally> = BTreeMap::new();
+    let mut planted: BTreeMap<String, BTreeMap<&'static str, Planted>> = BTreeMap::new();
+    for ((day, name), tally) in tallies {
+        if tally.planted != Planted::default() {
+            planted.entry(days[day].to_string()).or_default().insert(name, tally.planted.clone());
+        }
+        totals.entry(name).or_default().add(tally);
     }
-}
-
-fn summary(options: &Options, mut tallies: Tallies) -> Summary {
     let snapshots = SNAPSHOTS.map(|name| {
-        let tally = tallies.remove(name).unwrap_or_default();
-        let (files, rows, bytes, dirt) = (tally.files, tally.rows, tally.bytes, tally.dirt);
-        SnapshotSummary { name, days: options.days, files, rows, bytes, dirt }
+        let Tally { files, rows, bytes, .. } = totals.remove(name).unwrap_or_default();
+        SnapshotSummary { name, days: days.len() as u32, files, rows, bytes }
     });
-    Summary { snapshots: snapshots.into() }
+    Summary { snapshots: snapshots.into(), planted }
 }

@@ -2,12 +2,13 @@
 
 use super::account::AccountLife;
 use super::billing::Billing;
-use super::calendar::{DAY, HOUR, Instant, OPENING, day_of_month, source_seq};
+use super::calendar::{DAY, HOUR, Instant, day_of_month, source_seq};
 use super::catalog::{self, LEGACY_SALE_ENDS, PlanVersion, Unit};
 use super::draw::Draw;
-use super::ids::{AccountId, SUBSCRIPTIONS_AN_ACCOUNT, SubscriptionId};
-use super::market::{Currency, MARKETS};
-use super::timeline::{Moment, Timeline};
+use super::ids::{AccountId, SUBSCRIPTIONS_AN_ACCOUNT, SubscriptionId, nobody};
+use super::market::Currency;
+use super::price::{EMPLOYEE, FOUNDERS, FOUNDERS_END, STANDARD};
+use super::timeline::{Moment, State, Timeline};
 
 #[derive(Debug, Clone, Copy)]
 pub struct SubscriptionLife {
@@ -29,9 +30,10 @@ pub struct SubscriptionLife {
     pub timeline: Timeline,
 }
 
-/// One row of `subscription`.
+/// One row of `subscription`. No id: a planted row of nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct SubscriptionRow<'a> {
+    pub id: Option<SubscriptionId>,
     pub life: &'a SubscriptionLife,
     pub moment: Moment,
     pub source_seq: i64,
@@ -66,7 +68,7 @@ impl SubscriptionLife {
             billing,
             anchor_stated: anchor_day != day_of_month(started_at) || !draw.one_in(10),
             price_cohort: draw_cohort(draw, started_at),
-            locked_price: draw.one_in(20).then(|| currency.amount(plan.usd_cents)),
+            locked_price: draw.one_in(20).then(|| currency.amount(plan.usd_cents * LOCKED_PERCENT / 100)),
             currency,
             store: draw.weighted(&[("app_store", 35), ("play_store", 35), ("web", 25), ("partner", 5)]),
             is_sandbox: draw.one_in(500),
@@ -76,7 +78,8 @@ impl SubscriptionLife {
 
     /// An add-on to `base`, bought while it runs; half of them end with it, the others are left behind.
     pub fn draw_addon(draw: &mut Draw, owner: &AccountLife, ordinal: u64, base: &SubscriptionLife) -> Option<Self> {
-        let plan_id = draw.weighted(&[(catalog::AUDIOBOOKS_PLUS, 60), (catalog::HIFI, 40)]);
+        let plan_id =
+            draw.weighted(&[(catalog::AUDIOBOOKS_PLUS, 45), (catalog::HIFI, 25), (catalog::DEVICES_PLUS, 30)]);
         let ordered_at = draw.between(base.billing.started_at + HOUR, base.billing.started_at + 300 * DAY);
         let stay = draw.one_in(3).then(|| 1 + i64::from(draw.below(12)));
         let mut addon = SubscriptionLife::draw(draw, owner, ordinal, plan_id, ordered_at, stay);
@@ -92,16 +95,26 @@ impl SubscriptionLife {
         Some(addon)
     }
 
-    /// A planted subscription whose account never existed. `index` is that of the account it is planted beside.
-    pub fn orphan(index: u64) -> Self {
-        /// Beyond every account that can be asked for.
-        const NOBODY: u64 = 900_000_000_000;
-        let started_at = OPENING + (index % 365) as i64 * DAY + HOUR;
-        let plan = catalog::on_sale(catalog::MID_WEEKLY, started_at);
+    /// A planted subscription of an account that never existed.
+    pub fn of_unknown_account(beside: &AccountLife) -> Self {
+        let id = SubscriptionId::new(beside.id, SUBSCRIPTIONS_AN_ACCOUNT - 1);
+        SubscriptionLife { owner: nobody(beside.id), ..Self::plain(id, beside, catalog::MID_WEEKLY) }
+    }
+
+    /// A planted add-on whose base subscription never existed.
+    pub fn of_unknown_base(owner: &AccountLife) -> Self {
+        let id = SubscriptionId::new(owner.id, SUBSCRIPTIONS_AN_ACCOUNT - 2);
+        SubscriptionLife { base: Some(unknown_subscription(owner.id)), ..Self::plain(id, owner, catalog::HIFI) }
+    }
+
+    /// Bought with the account and active for ever, on the usual terms.
+    fn plain(id: SubscriptionId, owner: &AccountLife, plan_id: &str) -> Self {
+        let started_at = owner.created_at;
+        let plan = catalog::on_sale(plan_id, started_at);
         let anchor_day = day_of_month(started_at);
         SubscriptionLife {
-            id: SubscriptionId::new(AccountId(index), SUBSCRIPTIONS_AN_ACCOUNT - 1),
-            owner: AccountId(NOBODY + index),
+            id,
+            owner: owner.id,
             base: None,
             plan,
             quantity: 1,
@@ -109,7 +122,7 @@ impl SubscriptionLife {
             anchor_stated: true,
             price_cohort: None,
             locked_price: None,
-            currency: MARKETS[0].0.currency,
+            currency: owner.market.currency,
             store: "web",
             is_sandbox: false,
             timeline: Timeline::steady(started_at, started_at),
@@ -127,8 +140,19 @@ impl SubscriptionLife {
     /// `None` before it was ordered.
     pub fn row(&self, as_of: Instant) -> Option<SubscriptionRow<'_>> {
         let moment = self.timeline.at(as_of, &self.billing)?;
-        Some(SubscriptionRow { life: self, moment, source_seq: source_seq(moment.updated_at) })
+        Some(SubscriptionRow { id: Some(self.id), life: self, moment, source_seq: source_seq(moment.updated_at) })
     }
+
+    /// Whether a base subscription gives its owner the plan at an instant, as far as billing says.
+    pub fn gives_plan(&self, at: Instant) -> bool {
+        let state = self.timeline.state(at);
+        self.base.is_none() && matches!(state, Some(State::Active | State::Grace | State::Cancelled))
+    }
+}
+
+/// The id of a subscription that never existed, for what is planted beside an account.
+pub fn unknown_subscription(beside: AccountId) -> SubscriptionId {
+    SubscriptionId::new(nobody(beside), 0)
 }
 
 /// What a person who buys for one buys; the retired plan only while it was sold.
@@ -148,6 +172,9 @@ pub fn draw_plan(draw: &mut Draw, ordered_at: Instant) -> &'static str {
 
 const LONGEST_PENDING: i64 = 5 * DAY;
 
+/// A price that was promised lies a little below the first one of the plan.
+const LOCKED_PERCENT: i64 = 90;
+
 /// Most orders are paid within minutes; the others are pending in a snapshot or two.
 fn draw_start(draw: &mut Draw, ordered_at: Instant) -> Instant {
     if draw.per_mille(150) {
@@ -166,11 +193,11 @@ fn draw_anchor_day(draw: &mut Draw, started_at: Instant, trial_end_at: Option<In
 }
 
 fn draw_cohort(draw: &mut Draw, started_at: Instant) -> Option<&'static str> {
-    let founders = started_at < OPENING + 365 * DAY;
+    let founders = started_at < FOUNDERS_END;
     match draw.below(100) {
-        0..5 => Some("standard"),
-        5..25 if founders => Some("founders-2023"),
-        25..27 => Some("employee"),
+        0..5 => Some(STANDARD),
+        5..25 if founders => Some(FOUNDERS),
+        25..27 => Some(EMPLOYEE),
         _ => None,
     }
 }

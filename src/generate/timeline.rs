@@ -78,7 +78,7 @@ impl Timeline {
             return timeline;
         }
         let room = |k: i64| last_period.is_none_or(|last| k < last);
-        if draw.per_mille(350) {
+        if draw.per_mille(500) {
             let k = 1 + i64::from(draw.below(36));
             if room(k) {
                 timeline.fail_payment(draw, billing.boundary(k));
@@ -165,6 +165,11 @@ impl Timeline {
     pub fn end(&self) -> Option<Instant> {
         let last = self.last();
         (last.state == State::Expired).then_some(last.at)
+    }
+
+    /// `None` before the order.
+    pub fn state(&self, at: Instant) -> Option<State> {
+        self.steps().iter().rfind(|step| step.at <= at).map(|step| step.state)
     }
 
     /// `None` before the order.

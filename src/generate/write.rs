@@ -60,6 +60,11 @@ impl<T: Table> PartFile<T> {
         if self.columns.len() < BATCH_ROWS { Ok(()) } else { self.encode() }
     }
 
+    /// Rows appended so far.
+    pub fn rows(&self) -> u64 {
+        self.rows + self.columns.len() as u64
+    }
+
     fn encode(&mut self) -> Result<()> {
         self.rows += self.columns.len() as u64;
         let batch = RecordBatch::try_new(T::schema(), self.columns.take()).map_err(|error| {
