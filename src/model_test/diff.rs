@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::expect::ActualRow;
 use super::matching::{Pairing, pair};
 use super::{ModelTest, TEST_KEY};
+use crate::contract::Column;
 use crate::error::{Error, Result};
 use crate::job::TableSpec;
 use crate::pseudonym::{PseudonymKey, hex_text};
@@ -58,13 +59,14 @@ impl RowDiff {
 
 /// `None` when every row of both sides is accounted for.
 pub(super) fn diff(test: &ModelTest, table: &TableSpec, actual: &[ActualRow]) -> Result<Option<Diff>> {
-    let place = |name: &String| table.columns.iter().position(|column| column.name == *name);
+    let columns: Vec<&Column> = table.model_columns().collect();
+    let place = |name: &String| columns.iter().position(|column| column.name == *name);
     let grain: Vec<usize> = table.grain.iter().filter_map(place).collect();
     let pairings = pair(&test.expect, actual, &grain);
     if pairings.iter().all(|pairing| matches!(pairing, Pairing::Same { .. })) {
         return Ok(None);
     }
-    let shown = shown_columns(test, table, &grain);
+    let shown = shown_columns(test, table, &columns, &grain);
     let words = Words::of(test)?;
     let expected_cells = |row: usize| -> Result<Vec<Option<String>>> {
         shown.iter().map(|column| test.expect[row].cell(*column).map(|value| words.say(value)).transpose()).collect()
@@ -85,17 +87,17 @@ pub(super) fn diff(test: &ModelTest, table: &TableSpec, actual: &[ActualRow]) ->
         })
     });
     Ok(Some(Diff {
-        columns: shown.iter().map(|column| table.columns[*column].name.clone()).collect(),
+        columns: shown.iter().map(|column| columns[*column].name.clone()).collect(),
         rows: rows.collect::<Result<_>>()?,
     }))
 }
 
 /// In the table's order. The day is the test's own and tells nothing unless the test speaks of it.
-fn shown_columns(test: &ModelTest, table: &TableSpec, grain: &[usize]) -> Vec<usize> {
+fn shown_columns(test: &ModelTest, table: &TableSpec, columns: &[&Column], grain: &[usize]) -> Vec<usize> {
     let mentioned: BTreeSet<usize> = test.expect.iter().flat_map(|row| &row.cells).map(|(column, _)| *column).collect();
     let day = table.partition.as_ref().map(|partition| partition.column.as_str());
-    let others = if mentioned.is_empty() { (0..table.columns.len()).collect() } else { grain.to_vec() };
-    let others = others.into_iter().filter(|column| day != Some(table.columns[*column].name.as_str()));
+    let others = if mentioned.is_empty() { (0..columns.len()).collect() } else { grain.to_vec() };
+    let others = others.into_iter().filter(|column| day != Some(columns[*column].name.as_str()));
     others.chain(mentioned.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

@@ -13,16 +13,16 @@ use crate::toml_file::{At, TomlFile};
 /// The values that a row must have; in columns that are not mentioned it may have any.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct ExpectedRow {
-    /// By the column's place in the table.
+    /// By the column's place among those that the model gives.
     pub cells: Vec<(usize, ScalarValue)>,
 }
 
-/// A row of the result: a value a column of the table.
+/// A row of the result: a value a column that the model gives.
 pub(super) type ActualRow = Vec<ScalarValue>;
 
 impl ExpectedRow {
-    pub fn read(file: &TomlFile, columns: &[Column], written: &At<RawRow>, key: &PseudonymKey) -> Result<Self> {
-        let known = ColumnSet::new(file, columns);
+    pub fn read(file: &TomlFile, columns: &[&Column], written: &At<RawRow>, key: &PseudonymKey) -> Result<Self> {
+        let known = ColumnSet::new(file, columns.iter().copied());
         let cells = written.0.iter().map(|(name, value)| {
             let column = known.find(name)?;
             let array = file.locate(value.span(), read(value, column, key))?;

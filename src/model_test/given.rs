@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 
@@ -11,7 +11,7 @@ use super::raw::RawRow;
 use super::value::{converted, joined, read};
 use crate::contract::{Column, ColumnSet};
 use crate::error::{Error, Result};
-use crate::job::{Input, InputSource};
+use crate::job::{IS_CURRENT, Input, InputSource, Mode, VALID_TO};
 use crate::names::SnapshotDate;
 use crate::project::Project;
 use crate::pseudonym::PseudonymKey;
@@ -33,6 +33,8 @@ pub(super) struct Shape<'a> {
     key: Vec<&'a str>,
     /// The column that holds the day in every row, and how many days before the test's date that is.
     day: Option<(&'a str, u32)>,
+    /// Whether the rows are those of a history as of a day: all of them are open.
+    open: bool,
 }
 
 /// A value a column of the shape, each an array of one.
@@ -49,17 +51,20 @@ impl<'a> Shape<'a> {
                     columns: columns.collect(),
                     key: contract.key.iter().map(String::as_str).collect(),
                     day: Some(("snapshot_date", 0)),
+                    open: false,
                 }
             }
             InputSource::Table(name) => {
                 let table = &project.jobs[name].table;
-                let day = table.partition.as_ref().map(|partition| partition.column.as_str());
+                let open = table.mode == Mode::History;
+                let day = table.partition.as_ref().filter(|_| !open).map(|partition| partition.column.as_str());
                 let columns = table.columns.iter().filter(|column| Some(column.name.as_str()) != day);
                 Shape {
                     input,
                     columns: columns.map(|column| (column, None)).collect(),
                     key: table.grain.iter().map(String::as_str).filter(|column| Some(*column) != day).collect(),
                     day: day.map(|column| (column, input.days_ago)),
+                    open,
                 }
             }
         }
@@ -71,7 +76,11 @@ impl<'a> Shape<'a> {
 
     /// A row of which nothing was written.
     pub fn neutral(&self) -> Result<Row> {
-        self.columns.iter().map(|(column, accepted)| neutral(column, *accepted)).collect()
+        let value = |(column, accepted): &(&Column, Option<&[String]>)| match column.name.as_str() {
+            IS_CURRENT if self.open => Ok(Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
+            _ => neutral(column, *accepted),
+        };
+        self.columns.iter().map(value).collect()
     }
 
     /// The row that `base` is once what is written stands in it.
@@ -91,6 +100,11 @@ impl<'a> Shape<'a> {
             return Err(file
                 .error(name.span(), format!("'{name}' is the day of the rows and is not given"))
                 .hint("remove it; date = \"…\" of the test decides it"));
+        }
+        if self.open && [VALID_TO, IS_CURRENT].contains(&name.as_str()) {
+            return Err(file
+                .error(name.span(), format!("'{name}' is the same in every row and is not given"))
+                .hint("remove it; a model sees the rows of a history that are open on its day"));
         }
         let column = ColumnSet::new(file, self.columns.iter().map(|(column, _)| *column)).find(name)?;
         let index = self.columns.iter().position(|(other, _)| other.name == column.name);

@@ -2,6 +2,9 @@
 //!
 //! Planning takes far longer than running a few rows, so the plan's tables are empty shells: which rows they have is asked
 //! when the plan is executed, of the execution's own context.
+//!
+//! A plan with a scalar subquery cannot be shared: its expressions hold the one place into which every execution writes the
+//! subquery's value, and tests run side by side. Of such a model only the optimized query is kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +13,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -24,8 +31,10 @@ use crate::job::Job;
 
 #[derive(Debug)]
 pub(super) struct PlannedModel {
-    plan: Arc<dyn ExecutionPlan>,
-    context: TaskContext,
+    state: SessionState,
+    query: LogicalPlan,
+    /// `None` when every execution needs its own.
+    shared: Option<Arc<dyn ExecutionPlan>>,
 }
 
 impl PlannedModel {
@@ -40,18 +49,31 @@ impl PlannedModel {
             context.register_table(table.alias.as_str(), Arc::new(shells)).map_err(engine_error)?;
         }
         let frame = Model::of(job).plan_table(&context, job, test.date).await?;
-        let context = frame.task_ctx();
-        Ok(PlannedModel { plan: frame.create_physical_plan().await.map_err(engine_error)?, context })
+        let (state, query) = frame.into_parts();
+        let query = state.optimize(&query).map_err(engine_error)?;
+        let mut model = PlannedModel { state, query, shared: None };
+        let plan = model.plan().await.map_err(engine_error)?;
+        let has_subquery = plan.exists(|node| Ok(node.is::<ScalarSubqueryExec>())).map_err(engine_error)?;
+        model.shared = (!has_subquery).then_some(plan);
+        Ok(model)
+    }
+
+    async fn plan(&self) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        self.state.query_planner().create_physical_plan(&self.query, &self.state).await
     }
 
     /// What the model makes of the rows.
     pub async fn run(&self, given: &[GivenTable]) -> Result<Vec<RecordBatch>> {
         let rows = given.iter().map(|table| (table.alias.clone(), table.rows.clone()));
-        let config = self.context.session_config().clone().with_extension(Arc::new(Rows(rows.collect())));
-        let context = TaskContext::default().with_session_config(config).with_runtime(self.context.runtime_env());
-        // Joins keep what they have hashed.
-        let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(engine_error)?;
-        collect(plan, Arc::new(context)).await.map_err(engine_error)
+        let config = self.state.config().clone().with_extension(Arc::new(Rows(rows.collect())));
+        let context =
+            TaskContext::default().with_session_config(config).with_runtime(Arc::clone(self.state.runtime_env()));
+        let plan = match &self.shared {
+            // Joins keep what they have hashed.
+            Some(plan) => reset_plan_states(Arc::clone(plan)),
+            None => self.plan().await,
+        };
+        collect(plan.map_err(engine_error)?, Arc::new(context)).await.map_err(engine_error)
     }
 }
 

@@ -6,7 +6,7 @@ use super::expect::ExpectedRow;
 use super::given::{GivenTable, Row, Shape};
 use super::raw::{RawFile, RawTables, RawTest};
 use super::{FOLDER, ModelTest, TEST_KEY};
-use crate::contract::{distinct, not_blank};
+use crate::contract::{Column, distinct, not_blank};
 use crate::error::Result;
 use crate::job::Job;
 use crate::names::{JobName, SnapshotDate};
@@ -104,8 +104,8 @@ impl Reader<'_> {
             let rows = own.get(&input).or_else(|| shared.get(&input)).map(Vec::as_slice).unwrap_or_default();
             shape.table(self.file, self.project, &self.nowhere, date, rows)
         });
-        let columns = &self.job.table.columns;
-        let expect = raw.expect.iter().map(|row| ExpectedRow::read(self.file, columns, row, &self.key));
+        let columns: Vec<&Column> = self.job.table.model_columns().collect();
+        let expect = raw.expect.iter().map(|row| ExpectedRow::read(self.file, &columns, row, &self.key));
         Ok(ModelTest {
             job: self.job.name.clone(),
             name: not_blank(self.file, &raw.name)?,

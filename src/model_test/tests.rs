@@ -229,6 +229,27 @@ async fn a_table_of_the_day_before_has_that_day() {
     assert!(outcomes[0].failure.is_none(), "{:?}", outcomes[0].failure);
 }
 
+/// Each test has the count of its own rows, however many run at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scalar_subquery_sees_the_rows_of_its_own_test() {
+    let (folder, _) = project();
+    let sql = SALE_DAILY_SQL.replace("100 / pieces", "(SELECT count(*) FROM sale WHERE gift)");
+    std::fs::write(folder.path().join("sql/sale_daily.sql"), sql).unwrap();
+    let project = Arc::new(Project::load(folder.path()).unwrap());
+    let test = |number: usize| {
+        let gifts = number % 4;
+        let row = |sale: usize| format!("{{ sale_id = '{sale}', gift = {} }}", sale < gifts);
+        let rows = (0..4).map(row).collect::<Vec<_>>().join(", ");
+        let expect = (0..4).map(|sale| format!("{{ sale_id = '{sale}', pieces = {gifts} }}"));
+        let expect = expect.collect::<Vec<_>>().join(", ");
+        format!("[[test]]\nname = '{number}'\ndate = '2026-11-20'\ngiven.sale = [{rows}]\nexpect = [{expect}]\n")
+    };
+    let text = format!("model = 'sale_daily'\n{}", (0..60).map(test).collect::<String>());
+    for outcome in run_all(Arc::clone(&project), read(&project, &text).unwrap()).await.unwrap() {
+        assert!(outcome.failure.is_none(), "{}: {:?}", outcome.test.name, outcome.failure);
+    }
+}
+
 #[tokio::test]
 async fn a_diff_shows_what_is_different_missing_and_too_much() {
     let body = r#"
