@@ -2,6 +2,7 @@
 //! `shared/real` beside the project's folder, and a test whose files are not there says so and passes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::support::Sandbox;
 
@@ -12,11 +13,13 @@ fn project_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+fn real_folder() -> PathBuf {
+    std::env::var_os("GATEFOLD_REAL_DATA").map_or_else(|| project_root().join("../shared/real"), PathBuf::from)
+}
+
 /// The content of a public file. `None` when it is not there, which is told under the test's name.
 fn real_file(test: &str, name: &str) -> Option<Vec<u8>> {
-    let folder =
-        std::env::var_os("GATEFOLD_REAL_DATA").map_or_else(|| project_root().join("../shared/real"), PathBuf::from);
-    let path = folder.join(name);
+    let path = real_folder().join(name);
     let content = std::fs::read(&path);
     if content.is_err() {
         eprintln!(
@@ -131,4 +134,55 @@ fn catalog_prices_in_a_currency_that_is_none_block_where_the_project_says_so() {
 
     assert_eq!(sandbox.tables(), Vec::<String>::new());
     sandbox.gatefold(["query", "SELECT * FROM catalog.price"]).exits(2);
+}
+
+/// The catalogues of Kill Bill as snapshots, every day run. `None` without them or without a Python to convert them.
+fn killbill(test: &str) -> Option<Sandbox> {
+    real_file(test, "killbill_catalogs/SOURCE.txt")?;
+    let sandbox = Sandbox::of(&project_root().join("examples/killbill"));
+    let python = std::env::var_os("GATEFOLD_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let converted = Command::new(&python)
+        .arg(project_root().join("examples/killbill/convert.py"))
+        .args([real_folder().join("killbill_catalogs"), sandbox.path("lake/snapshots")])
+        .output();
+    let Ok(converted) = converted else {
+        eprintln!("skipped: real::{test}, because there is no {}", python.display());
+        return None;
+    };
+    assert!(converted.status.success(), "{}", String::from_utf8_lossy(&converted.stderr));
+    let days = String::from_utf8(converted.stdout).unwrap();
+    assert!(days.lines().count() > 40, "{days}");
+    for day in days.lines() {
+        sandbox.run(day).exits(0);
+    }
+    Some(sandbox)
+}
+
+/// Two ways from the same catalogues must meet: the XML through the converter, the snapshots of every day and the history, and a
+/// list of all prices that others made of it, which the example `catalog` reads.
+#[test]
+fn killbill_versions_and_their_grandfathering_are_the_history() {
+    let test = "killbill_versions_and_their_grandfathering_are_the_history";
+    let (Some(listed), Some(history)) = (catalog(test), killbill(test)) else { return };
+    listed.gatefold(["run"]).exits(0);
+
+    let expected = "SELECT split_part(plan, '/', -1), phase + 1, concat(lower(currency), '_', kind), currency, amount, \
+                    CAST(effective_from AS DATE) AS since, existing_from FROM catalog.price WHERE currency <> 'BTC' \
+                    ORDER BY 1, 2, 3, 4, 5, 6, 7";
+    let found = "SELECT split_part(plan_id, '/', -1), phase_seq, cohort, currency, amount, \
+                 CAST(valid_from AS DATE) AS since, existing_from FROM value_proposition.plan_price_history \
+                 ORDER BY 1, 2, 3, 4, 5, 6, 7";
+    let expected = listed.rows(expected);
+    assert_eq!(history.rows(found), expected);
+    assert_eq!(expected.len(), 876);
+
+    // A version is a file: each has its prices, and each begins and ends once.
+    let files = listed.rows("SELECT count(DISTINCT file) FROM catalog.price WHERE currency <> 'BTC'");
+    let versions = "SELECT count(*) FROM (SELECT DISTINCT regexp_replace(plan_id, '/[^/]*$', ''), plan_version \
+                    FROM value_proposition.plan_price_history)";
+    assert_eq!(history.rows(versions), files);
+    let dates = "SELECT count(DISTINCT existing_from), count(*) FILTER (WHERE existing_from IS NOT NULL)";
+    let stated = history.rows(&format!("{dates} FROM value_proposition.plan_price_history"));
+    assert_eq!(stated, listed.rows(&format!("{dates} FROM catalog.price")));
+    assert_eq!(stated, ["18,77"]);
 }

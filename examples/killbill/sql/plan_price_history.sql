@@ -1,0 +1,1 @@
+../../../sql/plan_price_history.sql
