@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::common::Result;
 use crate::data::Data;
 
 /// What `sql/user_daily.sql` reads.

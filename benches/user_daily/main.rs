@@ -8,21 +8,21 @@
 //! Every measurement is a process of its own, so that its peak memory is its own, and the ways take turns, so that a
 //! slow minute of the machine hits all of them. Nothing is asserted: the result is a table to read, in Markdown.
 
-mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod data;
 mod floor;
 mod report;
 
-use std::error::Error;
 use std::process::Command;
 
 use clap::Parser;
 
-use child::{Measured, measure};
+use common::Result;
+use common::child::{Measured, measure};
+use common::parts::Parts;
 use data::Data;
-use report::{Parts, Way};
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use report::Way;
 
 /// The memory of the second run of gatefold: far less than the joins want to hold.
 const LITTLE_MEMORY: &str = "256MiB";

@@ -3,37 +3,10 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset};
-use serde_json::Value;
-
 use crate::Args;
-use crate::child::Measured;
-
-/// Where the time of a run of gatefold went, by its record.
-#[derive(Debug, Clone, Copy)]
-pub struct Parts {
-    pub verify: Duration,
-    pub stage: Duration,
-    pub audit: Duration,
-    pub publish: Duration,
-}
-
-impl Parts {
-    /// From one event to the next. `None` when the record lacks one of them.
-    pub fn of(events: &[Value]) -> Option<Self> {
-        let at = |name| {
-            let event = events.iter().find(|event| event["event"] == name)?;
-            event["at"].as_str()?.parse::<DateTime<FixedOffset>>().ok()
-        };
-        let between = |from, to| (at(to)? - at(from)?).to_std().ok();
-        Some(Parts {
-            verify: between("job_started", "inputs_resolved")?,
-            stage: between("inputs_resolved", "staged")?,
-            audit: between("staged", "audited")?,
-            publish: between("audited", "published")?,
-        })
-    }
-}
+use crate::common::child::Measured;
+use crate::common::machine;
+use crate::common::parts::Parts;
 
 /// One way to the rows, with all its measurements.
 pub struct Way {
@@ -112,15 +85,4 @@ fn median(mut values: Vec<f64>) -> f64 {
         odd if odd % 2 == 1 => values[middle],
         _ => f64::midpoint(values[middle - 1], values[middle]),
     }
-}
-
-/// Its processor, cores and memory.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let memory = sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram());
-    let bytes = sysinfo::System::new_with_specifics(memory).total_memory();
-    let model = model.map_or("an unknown processor", |(_, name)| name);
-    format!("{cores} cores ({model}), {:.0} GiB", bytes as f64 / f64::from(1 << 30))
 }

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use super::Result;
 
 #[derive(Debug)]
 pub struct Measured {

@@ -1,0 +1,82 @@
+//! A copy of this repository's own project in the target folder, with generated days.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Result;
+use super::child::measure;
+
+pub struct Project {
+    pub root: PathBuf,
+}
+
+impl Project {
+    /// `name` tells the samples of the benches apart.
+    pub fn new(name: &str) -> Self {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder lies in the target folder");
+        Project { root: target.join("bench-data").join(name) }
+    }
+
+    /// Brings the project up to date, and makes its days when there are none.
+    pub fn prepare(&self, accounts: u64, days: u32, until: &str) -> Result<()> {
+        fs::create_dir_all(&self.root)?;
+        for part in ["gatefold.toml", "jobs", "sql"] {
+            copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &self.root.join(part))?;
+        }
+        let generated = self.root.join("generated");
+        if generated.is_file() {
+            eprintln!("{accounts} accounts are there: {}", self.root.display());
+            return Ok(());
+        }
+        eprintln!("generating {accounts} accounts in {}", self.root.display());
+        let (accounts, days) = (accounts.to_string(), days.to_string());
+        measure(self.gatefold().args(["generate", "--days", &days, "--until", until, "--accounts", &accounts]))?;
+        Ok(fs::write(generated, "")?)
+    }
+
+    pub fn gatefold(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+        command.arg("--project").arg(&self.root).env("GATEFOLD_PSEUDONYM_KEY", "gatefold-test-key");
+        command
+    }
+
+    /// The events on record of the run that printed this.
+    pub fn events_of(&self, printed: &str) -> Result<Vec<Value>> {
+        let run: Value = serde_json::from_str(printed)?;
+        let run_id = run["run_id"].as_str().ok_or("the run has no id")?;
+        let shown = measure(self.gatefold().args(["show", run_id, "--format", "json"]))?;
+        match serde_json::from_str::<Value>(&shown.stdout)?["events"].take() {
+            Value::Array(events) => Ok(events),
+            _ => Err("the record has no events".into()),
+        }
+    }
+
+    /// Leaves the snapshots and nothing that was made from them.
+    pub fn forget_runs(&self) -> Result<()> {
+        for part in ["tables", "runs", "leases"] {
+            match fs::remove_dir_all(self.root.join("lake").join(part)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a file or a folder, in place of what was there.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_file() {
+        fs::copy(from, to)?;
+        return Ok(());
+    }
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
