@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{check, generate, init, plan, query, run, runs, schema, show, test};
+use crate::commands::{check, generate, init, lineage, plan, query, run, runs, schema, show, test};
 
 /// Turns daily snapshots into audited tables.
 #[derive(Debug, Parser)]
@@ -61,6 +61,8 @@ pub enum Command {
     Show(show::Args),
     /// Ask the lake's tables with SQL.
     Query(query::Args),
+    /// Show where columns come from, and what depends on them.
+    Lineage(lineage::Args),
     /// Run the model tests of tests/models.
     Test(test::Args),
     /// Print the JSON Schema of a project file, for editors.

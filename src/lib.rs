@@ -25,21 +25,28 @@
 //! # Modules in reading order
 //!
 //! What is written: [`names`], [`contract`], [`job`], [`config`], [`project`]. What it means for a date: [`plan`],
-//! [`validate`], and by example: [`model_test`]. What happens to the data: [`snapshot`], [`engine`], [`stage`], [`check`], [`audit`], [`publish`]. What is
-//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`].
+//! [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
+//! What happens to the data: [`snapshot`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
+//! [`audit`], [`publish`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`. What is
+//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`]. What to try it with: [`generate`].
 
 pub mod audit;
+pub mod billing;
 pub mod calendar;
 pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod contract;
+mod digest;
 pub mod engine;
 pub mod error;
 pub mod generate;
+pub mod history;
 pub mod job;
+pub mod lineage;
 pub mod model_test;
+pub mod money;
 pub mod names;
 pub mod pipeline;
 pub mod plan;

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use include_dir::{Dir, include_dir};
+
 use super::print_json;
 use crate::cli::{Format, Global};
 use crate::error::{Error, Result};
@@ -14,32 +16,28 @@ pub struct Args {
     pub folder: Option<PathBuf>,
 }
 
-/// The project of this repository is what a new one begins with.
-const FILES: &[(&str, &str)] = &[
-    ("gatefold.toml", include_str!("../../gatefold.toml")),
-    ("jobs/snapshots/account.toml", include_str!("../../jobs/snapshots/account.toml")),
-    ("jobs/snapshots/subscription.toml", include_str!("../../jobs/snapshots/subscription.toml")),
-    ("jobs/snapshots/plan_member.toml", include_str!("../../jobs/snapshots/plan_member.toml")),
-    ("jobs/snapshots/plan_phase.toml", include_str!("../../jobs/snapshots/plan_phase.toml")),
-    ("jobs/snapshots/erasure_request.toml", include_str!("../../jobs/snapshots/erasure_request.toml")),
-    ("jobs/user_daily.toml", include_str!("../../jobs/user_daily.toml")),
-    ("sql/user_daily.sql", include_str!("../../sql/user_daily.sql")),
-    ("tests/models/user_daily.toml", include_str!("../../tests/models/user_daily.toml")),
-    (".gitignore", "/lake/\n/keys/\n"),
+/// The project of this repository is what a new one begins with: its contracts, jobs, models and their tests.
+static FOLDERS: [(&str, Dir<'_>); 3] = [
+    ("jobs", include_dir!("$CARGO_MANIFEST_DIR/jobs")),
+    ("sql", include_dir!("$CARGO_MANIFEST_DIR/sql")),
+    ("tests/models", include_dir!("$CARGO_MANIFEST_DIR/tests/models")),
 ];
+const CONFIG: &str = include_str!("../../gatefold.toml");
+const IGNORED: &str = "/lake/\n/keys/\n";
 const KEY_FILE: &str = "keys/pseudonym.key";
 const KEY_BYTES: usize = 32;
 
 pub fn exec(args: &Args, global: &Global) -> Result<u8> {
     let root = args.folder.as_deref().unwrap_or(&global.project);
-    let taken = FILES.iter().map(|(path, _)| root.join(path)).find(|path| path.exists());
+    let files = files();
+    let taken = files.iter().map(|(path, _)| root.join(path)).find(|path| path.exists());
     if let Some(path) = taken {
         return Err(Error::project("there is a file in the way")
             .with("file", path.display())
             .hint("give init an empty folder"));
     }
-    for (path, text) in FILES {
-        write(&root.join(path), text.as_bytes())?;
+    for (path, bytes) in files {
+        write(&root.join(path), bytes)?;
     }
     write_key(&root.join(KEY_FILE))?;
     if global.format == Format::Json {
@@ -53,6 +51,21 @@ pub fn exec(args: &Args, global: &Global) -> Result<u8> {
     println!("  gatefold run{at}         the daily jobs for the latest day");
     println!("  gatefold query{at} \"SELECT tier, count(*) FROM users.user_daily GROUP BY tier\"");
     Ok(0)
+}
+
+/// Every file of a new project but its key, by its path there.
+fn files() -> Vec<(PathBuf, &'static [u8])> {
+    let mut files: Vec<(PathBuf, &[u8])> =
+        vec![("gatefold.toml".into(), CONFIG.as_bytes()), (".gitignore".into(), IGNORED.as_bytes())];
+    for (place, folder) in &FOLDERS {
+        collect(folder, Path::new(place), &mut files);
+    }
+    files
+}
+
+fn collect(folder: &'static Dir<'_>, place: &Path, files: &mut Vec<(PathBuf, &'static [u8])>) {
+    files.extend(folder.files().map(|file| (place.join(file.path()), file.contents())));
+    folder.dirs().for_each(|folder| collect(folder, place, files));
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

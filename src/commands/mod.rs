@@ -3,6 +3,7 @@
 pub mod check;
 pub mod generate;
 pub mod init;
+pub mod lineage;
 pub mod plan;
 pub mod query;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod schema;
 pub mod show;
 pub mod test;
 
+mod planned;
 mod progress;
 mod workspace;
 
@@ -36,6 +38,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Runs(args) => block_on(runs::exec(&args, &global)),
         Command::Show(args) => block_on(show::exec(&args, &global)),
         Command::Query(args) => block_on(query::exec(&args, &global)),
+        Command::Lineage(args) => block_on(lineage::exec(&args, &global)),
         Command::Test(args) => block_on(test::exec(&args, &global)),
         Command::Schema(args) => schema::exec(&args),
     }

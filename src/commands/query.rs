@@ -7,7 +7,7 @@ use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use datafusion::catalog::MemorySchemaProvider;
-use datafusion::catalog::SchemaProvider;
+use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
@@ -19,16 +19,26 @@ use crate::cli::{Format, Global};
 use crate::contract::Location;
 use crate::engine::{Joins, engine_error, name_known_tables, plan_error};
 use crate::error::{Error, Result};
+use crate::history::{files_as_of, rows_as_of};
+use crate::names::SnapshotDate;
 use crate::publish::{LakeTable, Slice, list_tables};
 use crate::storage::Storage;
 
 /// Rows that a table shows before it says that there are more.
 const SHOWN_ROWS: usize = 1_000;
 
+const EXAMPLE: &str = "\
+Example:\n  gatefold query --as-of 2026-03-01 \"SELECT * FROM value_proposition.plan_price_history WHERE market = 'NO'\"";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub struct Args {
     /// A SELECT; a table is `dataset.table`.
     pub sql: String,
+    /// Show histories as they were at the end of this day, with valid_to null and is_current true, instead of all their rows.
+    /// Other tables stay as they are.
+    #[arg(long, value_parser = workspace::date, value_name = "DATE")]
+    pub as_of: Option<SnapshotDate>,
     /// What the query may hold in memory, such as 512MiB.
     #[arg(long, value_parser = workspace::memory, value_name = "SIZE")]
     pub memory: Option<u64>,
@@ -40,7 +50,7 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let engine = workspace.engine(args.memory, std::env::temp_dir(), workspace.key()?)?;
     engine.register(&lake);
     let context = engine.session(Joins::Hash);
-    register_all(&context, &lake).await?;
+    register_all(&context, &lake, args.as_of).await?;
 
     let start = Location { file: "query".into(), line: 1, column: 1 };
     refuse_all_but_select(&args.sql, &start)?;
@@ -74,7 +84,7 @@ fn refuse_all_but_select(sql: &str, start: &Location) -> Result<()> {
         .hint("the lake is changed by jobs alone; a WITH clause may come before the SELECT"))
 }
 
-async fn register_all(context: &SessionContext, lake: &Storage) -> Result<()> {
+async fn register_all(context: &SessionContext, lake: &Storage, as_of: Option<SnapshotDate>) -> Result<()> {
     let names = list_tables(lake).await?;
     let catalog = context.catalog("datafusion").ok_or_else(|| Error::internal("the engine has no catalog"))?;
     for name in names {
@@ -87,7 +97,12 @@ async fn register_all(context: &SessionContext, lake: &Storage) -> Result<()> {
                 schema
             }
         };
-        let rows = Arc::new(table.rows_of(&Slice(Vec::new())));
+        let rows: Arc<dyn TableProvider> = match as_of {
+            Some(date) if !table.applied().is_empty() => {
+                rows_as_of(context, table.rows_in(files_as_of(&table, date)), date)?
+            }
+            _ => Arc::new(table.rows_of(&Slice(Vec::new()))),
+        };
         schema.register_table(name.table.clone(), rows).map_err(engine_error)?;
     }
     Ok(())
@@ -154,7 +169,7 @@ impl Sink {
                 println!("{}", arrow::util::pretty::pretty_format_batches(&batches).map_err(failed)?);
                 match more {
                     true => eprintln!("the first {rows} rows; --format csv or json writes all"),
-                    false => eprintln!("{rows} rows"),
+                    false => eprintln!("{rows} {}", if rows == 1 { "row" } else { "rows" }),
                 }
                 Ok(())
             }

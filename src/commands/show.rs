@@ -8,7 +8,7 @@ use super::{print_json, report};
 use crate::cli::{Format, Global};
 use crate::error::Result;
 use crate::job::Severity;
-use crate::record::{self, CheckRecord, Event, InputKind, InputRecord, RunHistory, What};
+use crate::record::{self, ChangeRecord, CheckRecord, Event, InputKind, InputRecord, RunHistory, What};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -62,11 +62,15 @@ fn chapter(event: &Event) -> String {
             duplicates_dropped,
             ignored_columns,
             fingerprint,
+            complete,
+            checks,
+            blocked,
             elapsed_ms,
             ..
         } => {
+            let partial = if *complete { "" } else { " (partial: a key that is missing says nothing)" };
             let mut line = format!(
-                "verified {snapshot} of {date}: {} rows, {} in {files} files, {} rejected, {} duplicates dropped, {} (fingerprint {fingerprint})",
+                "verified {snapshot} of {date}{partial}: {} rows, {} in {files} files, {} rejected, {} duplicates dropped, {} (fingerprint {fingerprint})",
                 report::count(*rows),
                 report::bytes(*bytes),
                 report::count(*rejected),
@@ -76,6 +80,11 @@ fn chapter(event: &Event) -> String {
             if !ignored_columns.is_empty() {
                 line +=
                     &format!("\n    columns that the contract does not know, ignored: {}", ignored_columns.join(", "));
+            }
+            if !checks.is_empty() {
+                let verdict = if *blocked { "blocked" } else { "passed" };
+                let told: Vec<String> = checks.iter().map(check_text).collect();
+                line += format!("\n    checks of {snapshot}: {verdict}\n{}", told.concat()).trim_end();
             }
             line
         }
@@ -89,9 +98,10 @@ fn chapter(event: &Event) -> String {
                 inputs.concat()
             )
         }
-        What::Staged { job, rows, bytes, files, elapsed_ms, .. } => {
+        What::Staged { job, rows, bytes, files, elapsed_ms, changes, .. } => {
+            let changes = changes.map(|changes| format!(": {}", changes_text(&changes))).unwrap_or_default();
             format!(
-                "{job}: staged {} rows, {} in {} files, {}",
+                "{job}: staged {} rows, {} in {} files, {}{changes}",
                 report::count(*rows),
                 report::bytes(*bytes),
                 files.len(),
@@ -103,9 +113,10 @@ fn chapter(event: &Event) -> String {
             let verdict = if *blocked { "blocked" } else { "passed" };
             format!("{job}: audited, {verdict}, {}\n{}", took(elapsed_ms), checks_text.concat()).trim_end().to_owned()
         }
-        What::Published { job, table, partition, version, rows, elapsed_ms } => {
+        What::Published { job, table, partition, version, rows, changes, elapsed_ms } => {
+            let changes = changes.map(|changes| format!(" ({})", changes_text(&changes))).unwrap_or_default();
             format!(
-                "{job}: published {} rows as {table} {partition}, version {version}, {} in all",
+                "{job}: published {} rows as {table} {partition}, version {version}, {} in all{changes}",
                 report::count(*rows),
                 took(elapsed_ms)
             )
@@ -120,6 +131,20 @@ fn chapter(event: &Event) -> String {
         }
     };
     format!("{at}  {line}\n")
+}
+
+/// What a day has changed in a history.
+pub fn changes_text(changes: &ChangeRecord) -> String {
+    let mut text = format!(
+        "{} opened, {} closed, {} unchanged",
+        report::count(changes.opened),
+        report::count(changes.closed),
+        report::count(changes.unchanged)
+    );
+    if changes.forgotten > 0 {
+        text += &format!(", {} forgotten", report::count(changes.forgotten));
+    }
+    text
 }
 
 fn input_text(input: &InputRecord) -> String {

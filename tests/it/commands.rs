@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,11 +24,29 @@ fn a_new_project_runs_at_once() {
     program(folder.path(), &["init"]).exits(0).prints(["gatefold generate", "gatefold run", "gatefold query"]);
     program(folder.path(), &["check"]).exits(0).prints(["are sound"]);
     program(folder.path(), &["generate", "--accounts", "300"]).exits(0).prints(["account", "written to"]);
-    program(folder.path(), &["run"]).exits(0).prints(["users.user_daily", "2026-11-20", "published"]);
+    let tables = ["users.user_daily", "users.user_entitlement_history", "value_proposition.plan_price_history"];
+    program(folder.path(), &["run"]).exits(0).prints(tables).prints(["2026-11-20", "published"]);
     let query = "SELECT count(*) > 200 AS many FROM users.user_daily";
     program(folder.path(), &["query", query]).exits(0).prints(["| true |"]);
     program(folder.path(), &["test"]).exits(0);
     program(folder.path(), &["runs"]).exits(0).prints(["succeeded"]);
+}
+
+/// All that a job, a model or a test of this repository is, a new project has too.
+#[test]
+fn a_new_project_is_whole() {
+    let sandbox = Sandbox::whole();
+    let mut folders: Vec<PathBuf> = ["jobs", "sql", "tests/models"].map(PathBuf::from).into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap().map(Result::unwrap) {
+            let path = folder.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else {
+                assert_eq!(sandbox.read(path.to_str().unwrap()), fs::read_to_string(entry.path()).unwrap(), "{path:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -170,7 +188,7 @@ fn fifty_jobs_are_checked_in_a_moment() {
         sandbox.write(&format!("sql/copy_{n}.sql"), SQL);
     }
     let started = Instant::now();
-    sandbox.gatefold(["check"]).exits(0).prints(["50 jobs and 1 snapshots are sound"]);
+    sandbox.gatefold(["check"]).exits(0).prints(["50 jobs and 1 snapshot are sound"]);
     let elapsed = started.elapsed();
     eprintln!("50 jobs were checked in {elapsed:?}");
     assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");

@@ -105,7 +105,7 @@ fn other_readers_find_what_gatefold_finds() {
 }
 
 /// Of the input snapshots that are generated: the columns and types that their sources and consumers have agreed on.
-const AGREED: [(&str, &str); 5] = [
+const AGREED: [(&str, &str); 10] = [
     (
         "account",
         "account_id STRING, status STRING, status_changed_at TIMESTAMP, created_at TIMESTAMP, country STRING, \
@@ -125,6 +125,30 @@ const AGREED: [(&str, &str); 5] = [
          status STRING, phase_type STRING, length INT64, length_unit STRING, billing_period STRING, max_members INT64, \
          included_addons ARRAY<STRING>, effective_from TIMESTAMP, effective_to TIMESTAMP",
     ),
+    (
+        "product_feature",
+        "product_id STRING, feature_id STRING, market STRING, role STRING, value_type STRING, v_bool BOOL, v_int INT64, \
+         v_enum STRING, unlimited BOOL, unit STRING, reset STRING, merge STRING, effective_from TIMESTAMP, \
+         effective_to TIMESTAMP, existing_from TIMESTAMP",
+    ),
+    (
+        "price",
+        "plan_id STRING, plan_version INT64, phase_seq INT64, market STRING, cohort STRING, currency STRING, \
+         amount NUMERIC, tax_inclusive BOOL, effective_from TIMESTAMP, effective_to TIMESTAMP, existing_from TIMESTAMP",
+    ),
+    (
+        "offer",
+        "offer_id STRING, kind STRING, discount_type STRING, value NUMERIC, currency STRING, frequency STRING, \
+         cycles INT64, plan_ids ARRAY<STRING>, markets ARRAY<STRING>, starts_at TIMESTAMP, redeem_by TIMESTAMP, \
+         max_redemptions INT64, stackable BOOL, priority INT64",
+    ),
+    (
+        "account_grant",
+        "grant_id STRING, account_id STRING, kind STRING, feature_id STRING, offer_id STRING, subscription_id STRING, \
+         v_bool BOOL, v_int INT64, v_enum STRING, unlimited BOOL, priority INT64, effective_from TIMESTAMP, \
+         expires_at TIMESTAMP, voided_at TIMESTAMP",
+    ),
+    ("feature_usage", "account_id STRING, feature_id STRING, usage_date DATE, consumed INT64"),
     ("erasure_request", "request_id STRING, account_id STRING, requested_at TIMESTAMP, deadline DATE"),
 ];
 
