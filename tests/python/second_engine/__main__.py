@@ -3,6 +3,7 @@ python -m second_engine compute --lake LAKE --key KEY --days FROM..TO --out DIR
 python -m second_engine invent --lake LAKE --days FROM..TO [--accounts N] [--seed N]"""
 
 import argparse
+import os
 import sys
 from datetime import date, timedelta
 
@@ -48,4 +49,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # Threads of the libraries may still run when the interpreter tears down, and would abort it after the result is told.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
