@@ -216,8 +216,8 @@ fn row_of(plan: &Plan<'_>, name: &crate::names::JobName, end: &JobEnd) -> Vec<St
             report::count((*input_rows as f64 / elapsed.as_secs_f64().max(0.001)) as u64),
             published_text(published),
         ],
-        JobEnd::Done(Done::UpToDate { published_by }) => {
-            [String::new(), String::new(), String::new(), String::new(), format!("already published by {published_by}")]
+        JobEnd::Done(Done::UpToDate(standing)) => {
+            [String::new(), String::new(), String::new(), String::new(), standing.to_string()]
         }
         JobEnd::Failed(error) => [
             String::new(),
@@ -309,9 +309,9 @@ impl<'a> RunJson<'a> {
                     job.warnings = warnings(report);
                     job.changes = published.changes.map(ChangeRecord::from);
                 }
-                JobEnd::Done(Done::UpToDate { published_by }) => {
+                JobEnd::Done(Done::UpToDate(standing)) => {
                     job.outcome = "up_to_date";
-                    job.published_by = Some(published_by.to_string());
+                    job.published_by = Some(standing.published_by.to_string());
                 }
                 JobEnd::Failed(error) => {
                     job.outcome = "failed";

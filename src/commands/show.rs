@@ -121,8 +121,8 @@ fn chapter(event: &Event) -> String {
                 took(elapsed_ms)
             )
         }
-        What::UpToDate { job, table, partition, published_by } => {
-            format!("{job}: {table} {partition} was already published from the same inputs by {published_by}")
+        What::UpToDate { job, table, partition, standing } => {
+            format!("{job}: {table} {partition} was {standing}")
         }
         What::JobFailed { job, exit_code, message, .. } => format!("{job}: failed with exit {exit_code}: {message}"),
         What::JobSkipped { job, because } => format!("{job}: skipped, because {because} did not succeed"),

@@ -18,10 +18,10 @@ use crate::engine::{DataFile, Joins, Model, ParquetTable, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::{self, Due, files_as_of, rows_as_of};
 use crate::job::{InputSource, Job, Mode};
-use crate::names::{Partition, RunId, SnapshotDate};
+use crate::names::{Partition, SnapshotDate};
 use crate::plan::{PlannedJob, partition_of};
 use crate::publish::{LakeTable, Published, Slice, publish, publish_history, slice_of};
-use crate::record::{self, ChangeRecord, CheckRecord, FileRecord, InputRecord, Lease, What};
+use crate::record::{self, ChangeRecord, CheckRecord, FileRecord, InputRecord, Lease, Standing, What};
 use crate::sql::identifier;
 use crate::stage::{Staged, run_folder, stage};
 use crate::validate::{alias_of, related_name, related_sources};
@@ -36,7 +36,7 @@ const PREVIOUS: &str = "__previous";
 #[derive(Debug, Clone)]
 pub enum Done {
     Published { published: Published, report: Report, input_rows: u64, elapsed: Duration },
-    UpToDate { published_by: RunId },
+    UpToDate(Standing),
 }
 
 impl Run<'_> {
@@ -64,11 +64,12 @@ impl Run<'_> {
         let key = self.context.engine.options().key.as_ref().map(|key| key.fingerprint());
         let fingerprint = fingerprint(planned, &inputs, key);
         self.sweep(planned).await?;
-        if let Some(published_by) = self.published_from(planned, &fingerprint).await? {
-            self.tell(up_to_date(planned, &published_by)).await?;
-            return Ok(Done::UpToDate { published_by });
+        if let Some(standing) = self.published_from(planned, &fingerprint).await? {
+            self.tell(up_to_date(planned, &standing)).await?;
+            return Ok(Done::UpToDate(standing));
         }
-        let mut room = Some(self.memory.shared().await);
+        let need = needed_memory(&inputs);
+        let mut room = Some(self.memory.room(need).await);
         let (session, staged, input_rows) = self.staged(planned, &states, inputs, fingerprint, &mut room).await?;
         let (report, audited) = self.audited(planned, &session, staged).await?;
         drop((session, room));
@@ -88,12 +89,12 @@ impl Run<'_> {
         Ok((states, records))
     }
 
-    /// The run that made the visible partition, when it made it from the same inputs and the same text.
-    async fn published_from(&self, planned: &PlannedJob<'_>, fingerprint: &str) -> Result<Option<RunId>> {
+    /// Why the visible partition stands, when it does.
+    async fn published_from(&self, planned: &PlannedJob<'_>, fingerprint: &str) -> Result<Option<Standing>> {
         if planned.job.table.mode == Mode::History {
             return Ok(
                 match due(planned, self.context.lake, self.plan.date, fingerprint, self.context.again()).await? {
-                    Due::Nothing { published_by } => Some(published_by),
+                    Due::Nothing { published_by } => Some(Standing { published_by, later: None }),
                     Due::Apply => None,
                 },
             );
@@ -102,7 +103,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let published = published_run(planned, self.context.lake).await?;
-        Ok(published.filter(|published| published.stands(self.plan.date, fingerprint)).map(|published| published.run))
+        Ok(published.and_then(|published| published.stands(self.plan.date, fingerprint)))
     }
 
     /// Runs the model and stages its rows. Joins hash where their input is likely to fit, and merge where it does not.
@@ -116,8 +117,7 @@ impl Run<'_> {
     ) -> Result<(SessionContext, Staged, u64)> {
         let started = Instant::now();
         let engine = self.context.engine;
-        let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
-        let fits = bytes.saturating_mul(EXPANSION) <= engine.options().memory_bytes;
+        let fits = needed_memory(&inputs) <= engine.options().memory_bytes;
         let mut joins = if fits { Joins::Hash } else { Joins::Merge };
         let mut session = engine.session(joins);
         let rows = self.register(&session, planned, states).await?;
@@ -125,10 +125,10 @@ impl Run<'_> {
         self.tell(inputs_resolved(planned, inputs, fingerprint.clone())).await?;
         let mut staged = self.stage(planned, &session, states, &fingerprint, joins).await;
         while staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::OutOfMemory) {
-            if room.as_ref().is_some_and(Room::is_shared) {
+            if room.as_ref().is_some_and(|room| !room.is_whole()) {
                 // Its own part first, or it would wait for itself.
                 *room = None;
-                *room = Some(self.memory.alone().await);
+                *room = Some(self.memory.whole().await);
             } else if joins == Joins::Hash {
                 joins = Joins::Merge;
             } else {
@@ -315,6 +315,10 @@ impl Run<'_> {
     }
 }
 
+fn needed_memory(inputs: &[InputRecord]) -> u64 {
+    inputs.iter().map(|input| input.bytes).sum::<u64>().saturating_mul(EXPANSION)
+}
+
 fn previous_slice(job: &Job, table: &LakeTable, partition: &Partition) -> Option<Slice> {
     match (partition, &job.table.partition) {
         (Partition::Day(date), Some(by)) => {
@@ -346,12 +350,12 @@ fn is_complete(planned: &PlannedJob<'_>, states: &[InputState]) -> Result<bool> 
     Ok(inputs.all(|(_, state)| state.is_complete()))
 }
 
-fn up_to_date(planned: &PlannedJob<'_>, published_by: &RunId) -> What {
+fn up_to_date(planned: &PlannedJob<'_>, standing: &Standing) -> What {
     What::UpToDate {
         job: planned.job.name.clone(),
         table: planned.job.table.name.clone(),
         partition: planned.partition.to_string(),
-        published_by: published_by.clone(),
+        standing: standing.clone(),
     }
 }
 

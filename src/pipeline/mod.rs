@@ -77,7 +77,13 @@ pub fn work_folder(lake: &Storage, run: &RunId) -> PathBuf {
 pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
     let started = Instant::now();
     let recorder = Recorder::start(context.lake, context.run_id.clone(), run_started(plan, context)).await?;
-    let run = Run { plan, context, recorder, days: SnapshotDays::default(), memory: room::Memory::default() };
+    let run = Run {
+        plan,
+        context,
+        recorder,
+        days: SnapshotDays::default(),
+        memory: room::Memory::new(context.engine.options().memory_bytes),
+    };
     let jobs = schedule::run_all(&run).await?;
     let end = RunEnd::new(context.run_id.clone(), jobs, run.days.reports().await, started.elapsed());
     let finished = What::RunFinished {

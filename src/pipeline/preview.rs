@@ -11,7 +11,8 @@ use crate::job::Mode;
 use crate::names::{JobName, RunId, SnapshotDate};
 use crate::plan::{Plan, PlannedJob};
 use crate::publish::{LakeTable, slice_of};
-use crate::record::{self, InputRecord, What};
+use crate::record::history::Origin;
+use crate::record::{self, InputRecord, Standing, What};
 use crate::storage::Storage;
 
 /// Why a job would run, or would not.
@@ -28,9 +29,7 @@ pub enum Reason {
     Upstream {
         job: JobName,
     },
-    UpToDate {
-        published_by: RunId,
-    },
+    UpToDate(Standing),
     /// A day of a history that others build on.
     Refused {
         what: String,
@@ -43,7 +42,7 @@ pub enum Reason {
 
 impl Reason {
     pub fn runs(&self) -> bool {
-        !matches!(self, Reason::UpToDate { .. } | Reason::Refused { .. } | Reason::Missing { .. })
+        !matches!(self, Reason::UpToDate(_) | Reason::Refused { .. } | Reason::Missing { .. })
     }
 }
 
@@ -54,9 +53,7 @@ impl fmt::Display for Reason {
             Reason::Changed { published_by, what } => write!(f, "{} changed since {published_by}", what.join(", ")),
             Reason::Forced => f.write_str("--force"),
             Reason::Upstream { job } => write!(f, "{job} runs before it"),
-            Reason::UpToDate { published_by } => {
-                write!(f, "already published from the same inputs, or for a later day, by {published_by}")
-            }
+            Reason::UpToDate(standing) => standing.fmt(f),
             Reason::Refused { what } => write!(f, "would be refused: {what}"),
             Reason::Missing { what } => write!(f, "would fail: {what}"),
         }
@@ -126,13 +123,11 @@ async fn published_reason(
 ) -> Result<Reason> {
     let fingerprint = fingerprint(planned, inputs, key);
     let Some(before) = published_run(planned, lake).await? else { return Ok(Reason::NeverPublished) };
-    let stands = before.stands(date, &fingerprint);
-    let published_by = before.run;
-    if stands {
-        return Ok(Reason::UpToDate { published_by });
+    if let Some(standing) = before.stands(date, &fingerprint) {
+        return Ok(Reason::UpToDate(standing));
     }
-    let what = changes(planned, lake, &published_by, inputs).await?;
-    Ok(Reason::Changed { published_by, what })
+    let what = changes(planned, lake, &before.run, inputs).await?;
+    Ok(Reason::Changed { published_by: before.run, what })
 }
 
 /// What a run of the day would find. Errors (exit 2): the day is not the history's to take in.
@@ -158,7 +153,7 @@ async fn history_reason(
 ) -> Result<Reason> {
     let again = Again { force, rebuild_to: None };
     match due(planned, lake, date, &fingerprint(planned, inputs, key), again).await {
-        Ok(Due::Nothing { published_by }) => return Ok(Reason::UpToDate { published_by }),
+        Ok(Due::Nothing { published_by }) => return Ok(Reason::UpToDate(Standing { published_by, later: None })),
         Ok(Due::Apply) if force => return Ok(Reason::Forced),
         Ok(Due::Apply) => {}
         Err(error) if error.kind() == ErrorKind::Project => {
@@ -209,31 +204,30 @@ async fn changes(
     Ok(what)
 }
 
-/// The run whose files are visible in the job's partition, and the fingerprint that it made them from.
+/// The run whose files are visible in the job's partition, and what it made them from.
 pub(super) async fn published_run(planned: &PlannedJob<'_>, lake: &Storage) -> Result<Option<PublishedBy>> {
     let Some(table) = LakeTable::open(lake, &planned.job.table.name).await? else { return Ok(None) };
     let runs = table.runs_of(&slice_of(&planned.job.table, &planned.partition));
     let Some(run) = runs.into_iter().next_back() else { return Ok(None) };
-    let fingerprint = record::history::staged_fingerprint(lake, &run, &planned.job.name).await?;
-    let date = match planned.job.table.mode {
-        Mode::Replace => record::history::date_of(lake, &run).await?,
-        Mode::Partition | Mode::History => None,
-    };
-    Ok(Some(PublishedBy { run, fingerprint, date }))
+    let origin = record::history::origin(lake, &run, &planned.job.name).await?;
+    Ok(Some(PublishedBy { run, origin, whole: planned.job.table.mode == Mode::Replace }))
 }
 
 /// The run that made a visible partition.
 pub(super) struct PublishedBy {
     pub run: RunId,
-    /// Of what it was made from, as long as the run's record is there.
-    fingerprint: Option<String>,
-    /// Of a table that is replaced as a whole, the day that it shows.
-    date: Option<SnapshotDate>,
+    /// As long as the run's record is there.
+    origin: Option<Origin>,
+    /// Whether the partition is a table that is replaced as a whole.
+    whole: bool,
 }
 
 impl PublishedBy {
-    /// Whether there is nothing to do: it was made from the same, or shows a later day, which an earlier one does not replace.
-    pub fn stands(&self, date: SnapshotDate, fingerprint: &str) -> bool {
-        self.date.is_some_and(|shown| shown > date) || self.fingerprint.as_deref() == Some(fingerprint)
+    /// Why there is nothing to do for a date: it was made from the same, or it is a whole table that shows a later day.
+    pub fn stands(&self, date: SnapshotDate, fingerprint: &str) -> Option<Standing> {
+        let origin = self.origin.as_ref()?;
+        let later = (self.whole && origin.date > date).then_some(origin.date);
+        let same = origin.fingerprint.as_deref() == Some(fingerprint);
+        (same || later.is_some()).then(|| Standing { published_by: self.run.clone(), later })
     }
 }

@@ -59,7 +59,7 @@ impl RunEnd {
 
     /// Whether there was nothing to do.
     pub fn up_to_date(&self) -> bool {
-        self.jobs.iter().all(|(_, end)| matches!(end, JobEnd::Done(Done::UpToDate { .. })))
+        self.jobs.iter().all(|(_, end)| matches!(end, JobEnd::Done(Done::UpToDate(_))))
     }
 
     /// 0, or the code of the failure that most needs a person: one that trying again does not mend comes first.

@@ -3,6 +3,8 @@
 //! The files outlive the program that wrote them. Fields may be added, as `Option` or with a default; a field or an event
 //! is never renamed and never changes its meaning. A reader passes over fields that it does not know.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -114,8 +116,14 @@ pub enum What {
         changes: Option<ChangeRecord>,
         elapsed_ms: u64,
     },
-    /// The visible partition was already made from the same inputs.
-    UpToDate { job: JobName, table: TableName, partition: String, published_by: RunId },
+    /// There was nothing to do: the visible partition stands.
+    UpToDate {
+        job: JobName,
+        table: TableName,
+        partition: String,
+        #[serde(flatten)]
+        standing: Standing,
+    },
     JobFailed {
         job: JobName,
         /// `ErrorKind::as_str` of the error.
@@ -127,6 +135,24 @@ pub enum What {
     JobSkipped { job: JobName, because: JobName },
     /// Always the last event. A run without it is still running, or died.
     RunFinished { outcome: Ending, exit_code: u8, elapsed_ms: u64 },
+}
+
+/// Why a visible partition stands: it was made from the same inputs, or it is a whole table that shows a later day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    pub published_by: RunId,
+    /// The later day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<SnapshotDate>,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.later {
+            Some(later) => write!(f, "already published for {later}, a later day, by {}", self.published_by),
+            None => write!(f, "already published from the same inputs by {}", self.published_by),
+        }
+    }
 }
 
 fn yes() -> bool {
@@ -356,7 +382,7 @@ pub(super) mod tests {
                 job: job("user_daily"),
                 table,
                 partition: "whole".into(),
-                published_by: RunId::new(DateTime::UNIX_EPOCH, 1),
+                standing: Standing { published_by: RunId::new(DateTime::UNIX_EPOCH, 1), later: None },
             },
             What::JobFailed {
                 job: job("user_daily"),

@@ -72,24 +72,22 @@ pub async fn read(lake: &Storage, id_or_prefix: &str) -> Result<RunHistory> {
     }
 }
 
-/// The fingerprint of the inputs from which a run staged the files of a job, when these files passed their audit. So a
-/// later run learns from what the visible partition was made. `None` when the record does not say so in full.
-pub async fn staged_fingerprint(lake: &Storage, run_id: &RunId, job: &JobName) -> Result<Option<String>> {
+/// What the files of a job were made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    pub date: SnapshotDate,
+    /// Of the inputs, when the files passed their audit and the record says so in full.
+    pub fingerprint: Option<String>,
+}
+
+/// What a run made the files of a job from, so that a later run learns it of the visible partition. `None` when the run's
+/// record is gone.
+pub async fn origin(lake: &Storage, run_id: &RunId, job: &JobName) -> Result<Option<Origin>> {
     for date in subfolders::<SnapshotDate>(lake, &Path::from(RUNS)).await? {
         let objects = lake.list(&folder(date, run_id)).await?;
         if !objects.is_empty() {
             let (events, _) = events(lake, run_id, &objects).await;
-            return Ok(audited_fingerprint(&events, job));
-        }
-    }
-    Ok(None)
-}
-
-/// The snapshot date that a run was for, as long as its record is there.
-pub async fn date_of(lake: &Storage, run_id: &RunId) -> Result<Option<SnapshotDate>> {
-    for date in subfolders::<SnapshotDate>(lake, &Path::from(RUNS)).await? {
-        if !lake.list(&folder(date, run_id)).await?.is_empty() {
-            return Ok(Some(date));
+            return Ok(Some(Origin { date, fingerprint: audited_fingerprint(&events, job) }));
         }
     }
     Ok(None)
@@ -307,12 +305,11 @@ mod tests {
             resolved("c", "of c"),
         ];
         let id = record(&lake, 1, "2026-11-20", &["a", "b", "c"], whats).await;
-        assert_eq!(staged_fingerprint(&lake, &id, &job("a")).await.unwrap().as_deref(), Some("of a"));
-        for name in ["b", "c", "d"] {
-            assert_eq!(staged_fingerprint(&lake, &id, &job(name)).await.unwrap(), None, "{name}");
+        let date = "2026-11-20".parse().unwrap();
+        for (name, fingerprint) in [("a", Some("of a")), ("b", None), ("c", None), ("d", None)] {
+            let expected = Origin { date, fingerprint: fingerprint.map(str::to_owned) };
+            assert_eq!(origin(&lake, &id, &job(name)).await.unwrap(), Some(expected), "{name}");
         }
-        assert_eq!(staged_fingerprint(&lake, &run_id(2), &job("a")).await.unwrap(), None);
-        assert!(date_of(&lake, &id).await.unwrap().is_some());
-        assert_eq!(date_of(&lake, &run_id(2)).await.unwrap(), None);
+        assert_eq!(origin(&lake, &run_id(2), &job("a")).await.unwrap(), None);
     }
 }

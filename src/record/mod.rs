@@ -19,7 +19,7 @@ pub mod process;
 mod slot;
 mod summary;
 
-pub use event::{ChangeRecord, CheckRecord, Ending, Event, FileRecord, InputKind, InputRecord, What};
+pub use event::{ChangeRecord, CheckRecord, Ending, Event, FileRecord, InputKind, InputRecord, Standing, What};
 pub use history::{Filter, RunHistory};
 pub use lease::{Lease, acquire};
 pub use log::Recorder;

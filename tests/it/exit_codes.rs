@@ -16,7 +16,7 @@ fn code_0_done_and_then_nothing_to_do() {
     let sandbox = project_with(&ada_and_bob());
     sandbox.run(DAY).exits(0).prints(["shop.people", "published, version 1", "4 passed", "done in"]);
     let again = sandbox.lake_stays(|| sandbox.run(DAY));
-    again.exits(0).prints(["already published by"]);
+    again.exits(0).prints(["already published from the same inputs"]);
     assert_eq!(again.stderr, "");
 }
 

@@ -169,7 +169,7 @@ fn a_day_without_changes_writes_nothing_but_is_known() {
     sandbox.run(&day(2)).exits(0).prints(["published, version 2: 0 opened, 0 closed, 1 unchanged"]);
     assert_eq!(files(&sandbox), before);
     for date in [day(2), day(1)] {
-        sandbox.lake_stays(|| sandbox.run(&date).exits(0).prints(["already published by"]).code);
+        sandbox.lake_stays(|| sandbox.run(&date).exits(0).prints(["already published from the same inputs"]).code);
         let plan = sandbox.gatefold(["plan", "--date", &date]);
         plan.exits(0).prints(["already published from the same inputs"]);
     }
@@ -315,7 +315,10 @@ fn other_jobs_and_queries_see_a_history_as_it_was() {
         .says(["the history 'shop.prices' has not taken in 2026-02-04", "run prices for that day first"]);
     sandbox.gatefold(["run", "prices", "--date", &day(4)]).exits(0).prints(["0 opened, 2 closed, 0 unchanged"]);
     for number in 1..=3 {
-        sandbox.gatefold(["run", "copy", "--date", &day(number)]).exits(0).prints(["already published by"]);
+        sandbox
+            .gatefold(["run", "copy", "--date", &day(number)])
+            .exits(0)
+            .prints(["already published from the same inputs"]);
     }
     // Another day of its own does not.
     put(&sandbox, &day(4), &[("gold", "NO", Some(3))]);

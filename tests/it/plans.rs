@@ -27,7 +27,7 @@ fn runs_because(sandbox: &Sandbox, why: &str) {
     sandbox.run(DAY).exits(0).prints(["published, version"]);
     let (runs, told) = reason(sandbox, &[]);
     assert!(!runs && told.contains("already published from the same inputs"), "{told}");
-    sandbox.lake_stays(|| sandbox.run(DAY).exits(0).prints(["already published by"]).code);
+    sandbox.lake_stays(|| sandbox.run(DAY).exits(0).prints(["already published from the same inputs"]).code);
 }
 
 #[test]
@@ -215,7 +215,16 @@ fn a_table_that_is_replaced_holds_the_last_run_only() {
     sandbox.run(DAY).exits(0);
     let rows = sandbox.rows("SELECT snapshot_date, person_id FROM shop.people ORDER BY 2");
     assert_eq!(rows, ["2026-11-20,ada", "2026-11-20,bob"]);
-    sandbox.lake_stays(|| sandbox.run(DAY).exits(0).prints(["already published"]).code);
+    sandbox.lake_stays(|| sandbox.run(DAY).exits(0).prints(["already published from the same inputs"]).code);
+
+    // An earlier day does not set it back, unless a person says so.
+    let later = format!("already published for {DAY}, a later day");
+    let planned = sandbox.gatefold(["plan", "--date", DAY_BEFORE]);
+    planned.exits(0).prints([later.as_str()]);
+    sandbox.lake_stays(|| sandbox.run(DAY_BEFORE).exits(0).prints([later.as_str()]).code);
+    assert_eq!(sandbox.rows("SELECT person_id FROM shop.people ORDER BY 1"), ["ada", "bob"]);
+    sandbox.gatefold(["run", "--date", DAY_BEFORE, "--force"]).exits(0).prints(["published, version"]);
+    assert_eq!(sandbox.rows("SELECT person_id FROM shop.people"), ["eve"]);
 }
 
 #[test]
