@@ -1,10 +1,16 @@
 //! `gatefold.toml`: the project's name, its restricted datasets, and the environments it runs in.
 
+mod cloud;
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::cloud::{BIGQUERY_VARIABLE, BigQuery, Google, STORAGE_VARIABLE, Verify, is_loopback};
+use self::cloud::{RawBigQuery, RawGoogle};
+pub use self::place::{BucketPlace, Place};
 use crate::contract::not_blank;
 use crate::error::{Error, Result};
 use crate::toml_file::{At, TomlFile, suggest};
@@ -24,7 +30,7 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub name: String,
     /// The environment that is meant when none is named.
@@ -35,15 +41,20 @@ pub struct Config {
 }
 
 /// Where a run reads and writes. Paths are joined to the project's root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Environment {
     pub name: String,
-    pub lake: PathBuf,
+    pub lake: Place,
     /// `<lake>/snapshots` unless stated.
-    pub snapshots: PathBuf,
+    pub snapshots: Place,
+    /// Where runs keep what passes, on a disk of this machine; see [`WorkRoot`](crate::storage::WorkRoot).
+    pub work: Option<PathBuf>,
     pub pseudonym_key_file: Option<PathBuf>,
     /// Bytes.
     pub memory: Option<u64>,
+    /// Without one the lake is the warehouse.
+    pub bigquery: Option<BigQuery>,
+    pub google: Google,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +78,12 @@ struct RawProject {
 struct RawEnvironment {
     lake: At<String>,
     snapshots: Option<At<String>>,
+    work: Option<At<String>>,
     pseudonym_key_file: Option<At<String>>,
     memory: Option<At<String>>,
+    bigquery: Option<RawBigQuery>,
+    #[serde(default)]
+    google: RawGoogle,
 }
 
 impl Config {
@@ -122,23 +137,19 @@ impl Config {
 
 impl RawEnvironment {
     fn read(&self, root: &Path, file: &TomlFile, name: String) -> Result<Environment> {
-        let lake = folder(root, file, &self.lake)?;
+        let lake = Place::read(root, file, &self.lake)?;
         let snapshots = match &self.snapshots {
-            Some(snapshots) => folder(root, file, snapshots)?,
+            Some(snapshots) => Place::read(root, file, snapshots)?,
             None => lake.join("snapshots"),
         };
+        let work = self.work.as_ref().map(|work| Place::read_folder(root, file, work)).transpose()?;
         let pseudonym_key_file =
             self.pseudonym_key_file.as_ref().map(|key| not_blank(file, key).map(|key| root.join(key))).transpose()?;
         let memory = self.memory.as_ref().map(|memory| file.locate(memory.span(), parse_size(memory))).transpose()?;
-        Ok(Environment { name, lake, snapshots, pseudonym_key_file, memory })
+        let bigquery = self.bigquery.as_ref().map(|bigquery| bigquery.read(file, &lake)).transpose()?;
+        let google = self.google.read(root, file)?;
+        Ok(Environment { name, lake, snapshots, work, pseudonym_key_file, memory, bigquery, google })
     }
-}
-
-fn folder(root: &Path, file: &TomlFile, path: &At<String>) -> Result<PathBuf> {
-    if path.contains("://") {
-        return Err(file.error(path.span(), format!("'{path}' is not a folder")).hint("name a folder of this machine"));
-    }
-    Ok(root.join(not_blank(file, path)?))
 }
 
 /// Reads a size in bytes: `1048576`, `512MiB`, `2 GB`. Above 0.
@@ -182,16 +193,61 @@ mod tests {
         let local = config.environment(None).unwrap();
         assert_eq!((local.name.as_str(), local.memory), ("local", Some(2 << 30)));
         assert_eq!(
-            (local.lake.as_path(), local.snapshots.as_path()),
-            (Path::new("/p/lake"), Path::new("/p/lake/snapshots"))
+            (local.lake.to_string(), local.snapshots.to_string()),
+            ("/p/lake".to_owned(), "/p/lake/snapshots".to_owned())
         );
         let big = config.environment(Some("big")).unwrap();
-        assert_eq!((big.lake.as_path(), big.snapshots.as_path()), (Path::new("/data/lake"), Path::new("/p/in")));
+        assert_eq!((big.lake.to_string(), big.snapshots.to_string()), ("/data/lake".to_owned(), "/p/in".to_owned()));
         assert_eq!(big.pseudonym_key_file.as_deref(), Some(Path::new("/p/keys/k")));
         assert_eq!(
             config.environment(Some("lokal")).unwrap_err().to_string(),
             "there is no environment 'lokal'; file: gatefold.toml; hint: did you mean 'local'?"
         );
+    }
+
+    const CLOUD: &str = "[project]\nname = 'shop'\ndefault_env = 'prod'\n\n\
+                         [env.prod]\nlake = 'gs://acme-lake/shop'\n\n\
+                         [env.prod.bigquery]\nproject = 'acme'\nlocation = 'EU'\nmax_load = '1TiB'\n\
+                         labels = { team = 'users' }\npolicy_tags = { direct = 'projects/p/t' }\n\n\
+                         [env.prod.google]\ncredentials = 'keys/sa.json'\nstorage_endpoint = 'http://127.0.0.1:4443'\n";
+
+    #[test]
+    fn an_environment_names_its_bucket_and_its_warehouse() {
+        let config = parse(CLOUD).unwrap();
+        let prod = config.environment(None).unwrap();
+        assert_eq!(prod.snapshots.to_string(), "gs://acme-lake/shop/snapshots");
+        let bigquery = prod.bigquery.as_ref().unwrap();
+        assert_eq!(
+            (bigquery.verify, bigquery.max_load, bigquery.price_per_tib),
+            (Verify::Checksum, Some(1 << 40), 6.25)
+        );
+        assert_eq!(bigquery.policy_tags[&crate::contract::PiiClass::Direct], "projects/p/t");
+        assert_eq!(prod.google.credentials.as_deref(), Some(Path::new("/p/keys/sa.json")));
+    }
+
+    #[test]
+    fn a_wrong_cloud_is_refused_at_its_place() {
+        for (from, to, expected) in [
+            ("'gs://acme-lake/shop'", "'lake'", "BigQuery cannot read files of this machine; file: gatefold.toml:9:11"),
+            (
+                "http://127.0.0.1:4443",
+                "http://storage.example",
+                "would send tokens in clear; file: gatefold.toml:17:20",
+            ),
+            ("http://127.0.0.1:4443", "127.0.0.1", "is not a URL"),
+            (
+                "shop'\n\n[env.prod.b",
+                "shop'\nwork = 'gs://acme-lake/work'\n\n[env.prod.b",
+                "'gs://acme-lake/work' is not a folder of this machine; file: gatefold.toml:7:8",
+            ),
+            ("'users'", "'Users'", "'team = Users' is not a label; file: gatefold.toml:12:19"),
+            ("'1TiB'", "'much'", "'much' is not a size; file: gatefold.toml:11:12"),
+            ("direct =", "secret =", "unknown"),
+            ("location = 'EU'\n", "", "the key 'location' is missing"),
+        ] {
+            let refusal = parse(&CLOUD.replacen(from, to, 1)).expect_err(to).to_string();
+            assert!(refusal.contains(expected), "{to}\n{refusal}");
+        }
     }
 
     #[test]
@@ -208,7 +264,8 @@ mod tests {
             ("'2GiB'", "2", "integer 2 stands where a string belongs; file: gatefold.toml:8:10"),
             ("lake = 'lake'", "lak = 'lake'", "unknown key 'lak'; file: gatefold.toml:7:1; hint: did you mean 'lake'?"),
             ("lake = 'lake'\n", "", "the key 'lake' is missing; file: gatefold.toml:6:1"),
-            ("'/data/lake'", "'gs://b/l'", "'gs://b/l' is not a folder; file: gatefold.toml:11:8"),
+            ("'/data/lake'", "'s3://b/l'", "'s3://b/l' is neither a folder nor a bucket; file: gatefold.toml:11:8"),
+            ("'/data/lake'", "'gs://B'", "'gs://B' names no bucket; file: gatefold.toml:11:8"),
             ("[env.local]", "[env.local", "file: gatefold.toml:6:11"),
         ] {
             let refusal = parse(&GOOD.replacen(from, to, 1)).expect_err(to).to_string();

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::job::{Job, JobFile, Scope, Steps};
 use crate::names::{JobName, SnapshotName};
 use crate::toml_file::TomlFile;
+use crate::view::View;
 
 const JOBS_FOLDER: &str = "jobs";
 const SNAPSHOTS_FOLDER: &str = "jobs/snapshots";
@@ -28,6 +29,8 @@ pub struct Project {
     pub jobs: BTreeMap<JobName, Job>,
     /// Every job after those whose tables of the same day it reads; ties by name.
     pub order: Vec<JobName>,
+    /// Every view after those that it reads.
+    pub views: Vec<View>,
 }
 
 impl Project {
@@ -55,7 +58,9 @@ impl Project {
             .map(|(name, file)| Ok((name.clone(), Job::read(name, file, &scope)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let order = graph::order(&jobs)?;
-        Ok(Project { root: root.to_owned(), config, snapshots, jobs, order })
+        let tables = jobs.values().map(|job| job.table.name.clone()).collect();
+        let views = View::load(root, &tables)?;
+        Ok(Project { root: root.to_owned(), config, snapshots, jobs, order, views })
     }
 
     /// The jobs that any of the selectors names, in the order they run; no selector names them all.
