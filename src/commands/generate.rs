@@ -4,8 +4,9 @@ use super::workspace::{self, Workspace};
 use super::{print_json, progress, report};
 use crate::cli::{Format, Global};
 use crate::error::Result;
-use crate::generate::{self, Options};
+use crate::generate::{self, Options, Summary};
 use crate::names::SnapshotDate;
+use crate::storage::{Storage, WorkRoot};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +24,7 @@ pub struct Args {
     pub seed: u64,
 }
 
-pub fn exec(args: &Args, global: &Global) -> Result<u8> {
+pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let workspace = Workspace::open(global)?;
     let snapshots = workspace.snapshots()?;
     let options = Options {
@@ -35,7 +36,11 @@ pub fn exec(args: &Args, global: &Global) -> Result<u8> {
     };
     let bar = progress::rows_bar(generate::total_rows_hint(&options));
     bar.set_message("generating");
-    let summary = generate::generate(&options, snapshots.root(), &|rows| bar.set_position(rows))?;
+    let made = |rows: u64| bar.set_position(rows);
+    let summary = match snapshots.folder() {
+        Some(folder) => generate::generate(&options, folder, &made)?,
+        None => into_bucket(&options, &snapshots, &workspace.work(), &made).await?,
+    };
     bar.finish_and_clear();
     if global.format == Format::Json {
         print_json(&summary, global)?;
@@ -55,6 +60,27 @@ pub fn exec(args: &Args, global: &Global) -> Result<u8> {
     });
     let header = ["snapshot", "days#", "files#", "rows#", "size#", "planted#", "to reject#"];
     println!("{}", report::table(&header, rows.collect()));
-    println!("written to {}", snapshots.root().display());
+    println!("written to {}", snapshots.describe_root());
     Ok(0)
+}
+
+/// The sample is made on this machine's disk first: a day in a bucket is replaced only by one that is whole.
+async fn into_bucket(
+    options: &Options,
+    snapshots: &Storage,
+    work: &WorkRoot,
+    made: &(dyn Fn(u64) + Sync),
+) -> Result<Summary> {
+    generate::refuse_foreign_days(options, snapshots).await?;
+    let scratch = work.scratch("generate")?;
+    let put = async {
+        let summary = generate::generate(options, scratch.folder(), made)?;
+        generate::put_days(options, scratch.folder(), snapshots).await?;
+        Ok(summary)
+    };
+    let put = put.await;
+    if let Err(error) = scratch.remove() {
+        tracing::warn!(folder = %scratch.folder().display(), %error, "failed to remove what was made on this disk");
+    }
+    put
 }

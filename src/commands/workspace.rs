@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::cli::Global;
 use crate::config::{Environment, parse_size};
 use crate::engine::{Engine, EngineOptions, default_memory};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
 use crate::plan::Plan;
 use crate::project::Project;
 use crate::pseudonym::PseudonymKey;
 use crate::snapshot::latest_common_day;
-use crate::storage::Storage;
+use crate::storage::{Storage, WorkRoot};
 
 pub struct Workspace {
     pub project: Project,
@@ -22,17 +22,23 @@ pub struct Workspace {
 impl Workspace {
     pub fn open(global: &Global) -> Result<Self> {
         let project = Project::load(&global.project)?;
-        let environment = project.config.environment(global.env.as_deref())?.clone();
+        let mut environment = project.config.environment(global.env.as_deref())?.clone();
+        environment.google = environment.google.overridden()?;
         Ok(Workspace { project, environment })
     }
 
-    /// The lake, made when missing. Errors: it cannot be used (exit 2).
+    /// The lake; a folder is made when missing. To be called in a runtime. Errors: it cannot be used (exit 2).
     pub fn lake(&self) -> Result<Storage> {
-        Storage::create_local(&self.environment.lake)
+        Storage::open(&self.environment.lake, &self.environment.google)
+    }
+
+    /// Where its runs keep what passes.
+    pub fn work(&self) -> WorkRoot {
+        WorkRoot::of(&self.environment)
     }
 
     pub fn snapshots(&self) -> Result<Storage> {
-        Storage::create_local(&self.environment.snapshots)
+        Storage::open(&self.environment.snapshots, &self.environment.google)
     }
 
     pub fn key(&self) -> Result<Option<Arc<PseudonymKey>>> {
@@ -64,12 +70,9 @@ impl Workspace {
         let plan = Plan::resolve(&self.project, SnapshotDate::new(chrono::NaiveDate::default()), selectors)?;
         let contracts: Vec<_> = plan.snapshots().into_values().collect();
         latest_common_day(snapshots, &contracts).await?.ok_or_else(|| {
-            crate::error::Error::new(
-                crate::error::ErrorKind::InputMissing,
-                "no day is there for every snapshot that these jobs read",
-            )
-            .with("folder", snapshots.root().display())
-            .hint("give --date, or make sample snapshots with gatefold generate")
+            Error::new(crate::error::ErrorKind::InputMissing, "no day is there for every snapshot that these jobs read")
+                .with("folder", snapshots.describe_root())
+                .hint("give --date, or make sample snapshots with gatefold generate")
         })
     }
 }

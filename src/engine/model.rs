@@ -17,6 +17,7 @@ use crate::contract::{Column, Location};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::job::Job;
 use crate::names::SnapshotDate;
+use crate::storage::is_for_a_person;
 
 /// `$snapshot_date` (DATE) and `$as_of` (TIMESTAMP, the last microsecond of that day), the only parameters of a model.
 pub fn parameters(date: SnapshotDate) -> ParamValues {
@@ -204,6 +205,10 @@ pub fn engine_error(error: DataFusionError) -> Error {
         }
         DataFusionError::IoError(cause) => Error::new(ErrorKind::Publish, format!("failed to read or write: {cause}"))
             .hint("see that the disk has room and try again"),
+        DataFusionError::ObjectStore(cause) if is_for_a_person(cause) => {
+            Error::project(format!("a file cannot be read: {cause}"))
+                .hint("renew the credentials, or have their account given the rights on the bucket")
+        }
         DataFusionError::ObjectStore(cause) => {
             Error::new(ErrorKind::Publish, format!("a file cannot be read: {cause}")).hint("run the same command again")
         }

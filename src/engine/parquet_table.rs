@@ -256,7 +256,7 @@ mod tests {
         let mut files = Vec::new();
         for (index, batch) in batches.iter().enumerate() {
             let path = Path::from(format!("{index}.parquet"));
-            let file = std::fs::File::create(storage.root().join(path.as_ref())).unwrap();
+            let file = std::fs::File::create(storage.folder().unwrap().join(path.as_ref())).unwrap();
             let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
             writer.write(batch).unwrap();
             writer.close().unwrap();

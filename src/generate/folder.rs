@@ -8,7 +8,7 @@ use super::write::failed;
 use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
 
-const SUCCESS: &str = "_SUCCESS";
+pub const SUCCESS: &str = "_SUCCESS";
 
 pub fn day_folder(snapshots: &Path, name: &str, date: SnapshotDate) -> PathBuf {
     snapshots.join(name).join(format!("snapshot_date={date}"))
@@ -16,10 +16,15 @@ pub fn day_folder(snapshots: &Path, name: &str, date: SnapshotDate) -> PathBuf {
 
 /// Refuses a folder with a file that this generator does not write: it may be somebody's data.
 pub fn refuse_foreign(folder: &Path) -> Result<()> {
-    let foreign = file_names(folder)?.into_iter().find(|name| name != SUCCESS && !is_part(name));
-    let Some(foreign) = foreign else { return Ok(()) };
+    let names = file_names(folder)?;
+    foreign(names.iter().map(String::as_str), &folder.display().to_string())
+}
+
+/// Refuses names of files that this generator does not write.
+pub fn foreign<'a>(mut names: impl Iterator<Item = &'a str>, folder: &str) -> Result<()> {
+    let Some(foreign) = names.find(|name| *name != SUCCESS && !is_part(name)) else { return Ok(()) };
     Err(Error::project(format!("'{foreign}' was not generated"))
-        .with("folder", folder.display())
+        .with("folder", folder)
         .hint("generate replaces whole days; choose another snapshots folder, or remove this day yourself"))
 }
 
@@ -46,7 +51,7 @@ fn is_part(name: &str) -> bool {
 }
 
 /// The names in a folder; none when there is no folder.
-fn file_names(folder: &Path) -> Result<Vec<String>> {
+pub fn file_names(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| failed("list", folder, error))?,

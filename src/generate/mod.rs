@@ -17,6 +17,7 @@
 
 mod account;
 mod billing;
+mod bucket;
 mod calendar;
 mod catalog;
 mod catalog_files;
@@ -51,6 +52,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
+pub use bucket::{put_days, refuse_foreign_days};
 use calendar::{FIRST_DAY, LAST_DAY};
 use catalog_files::write_catalog;
 use columns::{

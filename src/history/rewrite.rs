@@ -168,7 +168,7 @@ impl Day<'_> {
 
     async fn write(&self, written: &mut Written, shelf: Shelf, name: String, frame: DataFrame) -> Result<()> {
         let folder = run_folder(&self.job.table.name, self.run);
-        let layout = Layout { name, file_bytes: FILE_BYTES };
+        let layout = Layout { name, file_bytes: FILE_BYTES, contract: Some(self.job.table.schema()) };
         let (files, spilled_bytes) = write_query(self.lake, &folder, &layout, frame).await?;
         written.files.extend(files.into_iter().map(|file| (shelf.kind, file)));
         written.spilled_bytes += spilled_bytes;

@@ -22,7 +22,7 @@ fn folder(day: &Day<'_>) -> Path {
 }
 
 fn layout(name: &str) -> Layout {
-    Layout { name: name.to_owned(), file_bytes: FILE_BYTES }
+    Layout { name: name.to_owned(), file_bytes: FILE_BYTES, contract: None }
 }
 
 /// Every row that the model gives, and which of them count.

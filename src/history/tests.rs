@@ -161,8 +161,12 @@ impl Fixture {
         let project = Project::load(folder.path()).unwrap();
         let open = |name: &str| Storage::create_local(&folder.path().join(name)).unwrap();
         let (lake, work) = (open("lake"), open("work"));
-        let options =
-            EngineOptions { memory_bytes: 256 << 20, threads: 2, spill_folder: work.root().to_owned(), key: None };
+        let options = EngineOptions {
+            memory_bytes: 256 << 20,
+            threads: 2,
+            spill_folder: work.folder().unwrap().to_owned(),
+            key: None,
+        };
         let engine = Engine::new(options).unwrap();
         engine.register(&lake);
         engine.register(&work);

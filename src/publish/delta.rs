@@ -5,18 +5,21 @@
 //! own out of them. Each file holds rows of one partition instead, and its statistics say of which.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitProperties, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, StructType, Transaction};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore, logstore_for};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use serde_json::Value;
 use url::Url;
 
@@ -113,13 +116,10 @@ pub enum CommitFailure {
 impl LakeTable {
     /// `None` when the table was never committed.
     pub async fn open(lake: &Storage, name: &TableName) -> Result<Option<LakeTable>> {
-        let log = table_folder(name).join("_delta_log");
-        if lake.list(&log).await?.is_empty() {
+        if !lake.has_any(&table_folder(name).join("_delta_log")).await? {
             return Ok(None);
         }
-        let mut delta = DeltaTableBuilder::from_url(table_url(lake, name)?)
-            .and_then(DeltaTableBuilder::build)
-            .map_err(|error| broken(name, error))?;
+        let mut delta = DeltaTable::new(log_store(lake, name)?);
         delta.load().await.map_err(|error| broken(name, error))?;
         LakeTable::at(lake, name, delta).map(Some)
     }
@@ -193,6 +193,12 @@ impl LakeTable {
             state.all_tombstones(log.as_ref()).try_collect().await.map_err(|error| broken(&self.name, error))?;
         let removed = removed.iter().map(|file| location(&self.name, &file.path()));
         Ok(self.files.iter().map(|file| file.meta.location.clone()).chain(removed).collect())
+    }
+
+    /// Whether these files are visible: a commit that named them has happened, whatever its answer was.
+    pub fn shows(&self, files: &[StagedFile]) -> bool {
+        let visible: BTreeSet<&Path> = self.files.iter().map(|file| &file.meta.location).collect();
+        !files.is_empty() && files.iter().all(|file| visible.contains(&file.meta.location))
     }
 
     /// The values that a slice column takes, from the files' statistics.
@@ -337,21 +343,13 @@ pub async fn list_tables(lake: &Storage) -> Result<Vec<TableName>> {
 
 async fn create(lake: &Storage, name: &TableName, schema: &SchemaRef, description: &str) -> Result<DeltaTable> {
     let columns = delta_schema(name, schema)?;
-    let folder = lake.root().join(table_folder(name).as_ref());
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        Error::new(ErrorKind::Publish, "failed to make the table's folder")
-            .with("folder", folder.display())
-            .source(error)
-    })?;
-    let log = DeltaTableBuilder::from_url(table_url(lake, name)?)
-        .and_then(|builder| builder.build())
-        .map_err(|error| broken(name, error))?
-        .log_store();
     CreateBuilder::new()
-        .with_log_store(log)
+        .with_log_store(log_store(lake, name)?)
         .with_table_name(name.to_string())
         .with_comment(description)
         .with_columns(columns.fields().cloned())
+        // A creation that is late must not put its empty metadata on top of a table that another run has made and filled.
+        .with_commit_properties(CommitProperties::default().with_max_retries(0))
         .await
         .map_err(|error| {
             Error::new(ErrorKind::Publish, "failed to create the lake table").with("table", name).source(error)
@@ -372,8 +370,32 @@ fn location(table: &TableName, path: &str) -> Path {
     Path::from_iter(table_folder(table).parts().chain(Path::from(path).parts()))
 }
 
-fn table_url(lake: &Storage, name: &TableName) -> Result<Url> {
-    let folder = lake.root().join(table_folder(name).as_ref());
+/// The log of a table. Its commits are put if absent, on a disk and in a bucket: of two with one number, one wins.
+fn log_store(lake: &Storage, name: &TableName) -> Result<LogStoreRef> {
+    let folder = table_folder(name);
+    match lake.bucket() {
+        Some((place, whole)) => {
+            let place = place.join(folder.as_ref());
+            let url = Url::parse(&format!("{place}/")).map_err(|error| {
+                Error::internal("the place of a table is not a URL").with("place", &place).source(error)
+            })?;
+            let table = Arc::new(PrefixStore::new(Arc::clone(lake.store()), folder));
+            Ok(default_logstore(table, Arc::clone(whole), &url, &StorageConfig::default()))
+        }
+        None => {
+            logstore_for(&folder_url(lake, &folder)?, StorageConfig::default()).map_err(|error| broken(name, error))
+        }
+    }
+}
+
+/// Of a table's folder on a disk, which is made when missing: the log's own store asks for it.
+fn folder_url(lake: &Storage, folder: &Path) -> Result<Url> {
+    let folder = PathBuf::from(lake.describe(folder));
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Error::new(ErrorKind::Publish, "failed to make the table's folder")
+            .with("folder", folder.display())
+            .source(error)
+    })?;
     Url::from_directory_path(&folder)
         .map_err(|()| Error::project("the lake's folder is not an absolute path").with("folder", folder.display()))
 }

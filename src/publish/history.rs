@@ -9,6 +9,7 @@ use super::delta::{CommitFailure, Fence, LakeTable, Slice};
 use super::lake::{Published, after, statistics, widened};
 use crate::audit::Audited;
 use crate::error::{Error, ErrorKind, Result};
+use crate::history::Applied;
 use crate::job::{TableSpec, VALID_FROM, VALID_TO};
 use crate::names::Partition;
 use crate::record::Lease;
@@ -35,21 +36,32 @@ pub async fn publish_history(
     let fence = Fence { partition: Partition::Whole.to_string(), token: lease.fencing_token() as i64 };
     let added = staged.files.iter().map(|file| (file, history_statistics(&file.footer)));
     lease.assert_held().await?;
+    let published = |version| Published {
+        table: spec.name.clone(),
+        version,
+        rows: change.counts.opened + change.counts.unchanged,
+        changes: Some(change.counts),
+    };
     match table.change(&change.removed, added, &change.applied, &fence, widened.as_ref()).await {
-        Ok(version) => Ok(Published {
-            table: spec.name.clone(),
-            version,
-            rows: change.counts.opened + change.counts.unchanged,
-            changes: Some(change.counts),
-        }),
-        // The day was compared with rows that may be others now, so it is compared again.
-        Err(CommitFailure::Raced) => {
-            Err(Error::new(ErrorKind::Publish, "another commit came between, and the day must be compared again")
-                .with("table", &spec.name)
-                .hint("run the same command again"))
-        }
+        Ok(version) => Ok(published(version)),
+        Err(CommitFailure::Raced) => match ours(lake, spec, &change.applied).await? {
+            Some(version) => Ok(published(version)),
+            // The day was compared with rows that may be others now, so it is compared again.
+            None => {
+                Err(Error::new(ErrorKind::Publish, "another commit came between, and the day must be compared again")
+                    .with("table", &spec.name)
+                    .hint("run the same command again"))
+            }
+        },
         Err(failure) => Err(after(failure, &spec.name, 1).await.err().unwrap_or_else(|| Error::internal("no failure"))),
     }
+}
+
+/// The table's version, when it tells of its days what our commit says: a bucket may take a commit, lose its answer and refuse
+/// the second try of its client.
+async fn ours(lake: &Storage, spec: &TableSpec, applied: &Applied) -> Result<Option<u64>> {
+    let table = LakeTable::open(lake, &spec.name).await?;
+    Ok(table.filter(|table| table.applied() == applied).map(|table| table.version()))
 }
 
 /// Delta's per-file statistics with the bounds of the two instants, which say what a file of a history holds.

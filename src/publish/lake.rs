@@ -14,7 +14,7 @@ use crate::job::TableSpec;
 use crate::names::{Partition, RunId, SnapshotDate, SnapshotName, TableName};
 use crate::record::{Lease, crash};
 use crate::snapshot::drift::describe;
-use crate::snapshot::{RejectedRow, rejected_row_columns, rejected_row_table, rejected_rows_batch};
+use crate::snapshot::{REJECTED_ROWS, RejectedRow, rejected_row_columns, rejected_row_table, rejected_rows_batch};
 use crate::stage::{StagedFile, stage_batch};
 use crate::storage::Storage;
 
@@ -57,6 +57,15 @@ pub async fn publish(
     let fence = Fence { partition: partition.to_string(), token: lease.fencing_token() as i64 };
     for attempt in 1..=ATTEMPTS {
         let table = LakeTable::open_or_create(lake, &spec.name, &spec.schema(), description).await?;
+        // A bucket may take a commit, lose its answer and refuse the second try of its client: then we raced with ourselves.
+        if table.shows(&staged.files) {
+            return Ok(Published {
+                table: spec.name.clone(),
+                version: table.version(),
+                rows: staged.rows(),
+                changes: None,
+            });
+        }
         let widened = widened(&table, spec)?;
         lease.assert_held().await?;
         match table.replace(&slice, &staged.files, Some(&fence), widened.as_ref()).await {
@@ -94,7 +103,10 @@ pub async fn publish_rejected_rows(
     let schema = schema_of(&rejected_row_columns());
     crash::point("before:rejected_rows");
     for attempt in 1..=ATTEMPTS {
-        let table = LakeTable::open_or_create(lake, &name, &schema, "Rows of snapshots that were set aside.").await?;
+        let table = LakeTable::open_or_create(lake, &name, &schema, REJECTED_ROWS).await?;
+        if table.shows(&files) {
+            return Ok(());
+        }
         lease.assert_held().await?;
         match table.replace(&slice, &files, None, None).await {
             Ok(_) => {

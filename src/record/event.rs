@@ -116,6 +116,21 @@ pub enum What {
         changes: Option<ChangeRecord>,
         elapsed_ms: u64,
     },
+    /// BigQuery shows the partition, and its rows are those of the files.
+    Loaded {
+        job: JobName,
+        /// `project.dataset.table`
+        table: String,
+        partition: String,
+        rows: u64,
+        /// Of the files.
+        bytes: u64,
+        /// That the comparison scanned.
+        scanned_bytes: u64,
+        /// The id of the job that made the rows visible.
+        bigquery_job: String,
+        elapsed_ms: u64,
+    },
     /// There was nothing to do: the visible partition stands.
     UpToDate {
         job: JobName,
@@ -170,6 +185,7 @@ impl What {
             What::Staged { .. } => "staged",
             What::Audited { .. } => "audited",
             What::Published { .. } => "published",
+            What::Loaded { .. } => "loaded",
             What::UpToDate { .. } => "up_to_date",
             What::JobFailed { .. } => "job_failed",
             What::JobSkipped { .. } => "job_skipped",
@@ -378,6 +394,16 @@ pub(super) mod tests {
             },
             audited("user_daily", false),
             published("user_daily", 3),
+            What::Loaded {
+                job: job("user_daily"),
+                table: "acme.users.user_daily".into(),
+                partition: "2026-11-20".into(),
+                rows: 10,
+                bytes: 2048,
+                scanned_bytes: 4096,
+                bigquery_job: "gatefold_show-1_users_user_daily_2026-11-20_0123456789abcdef_1".into(),
+                elapsed_ms: 5,
+            },
             What::UpToDate {
                 job: job("user_daily"),
                 table,

@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn path_of(lake: &Storage, file: &str) -> std::path::PathBuf {
-        lake.root().join("runs/2026-11-20").join(run_id(1).as_str()).join(file)
+        lake.folder().unwrap().join("runs/2026-11-20").join(run_id(1).as_str()).join(file)
     }
 
     async fn listed(lake: &Storage, date: Option<&str>, name: Option<&str>, limit: usize) -> Vec<String> {
@@ -228,8 +228,8 @@ mod tests {
         record(&lake, 3, "2026-11-19", &["a"], vec![]).await;
         record(&lake, 1, "2026-11-20", &["a", "b"], vec![]).await;
         record(&lake, 2, "2026-11-20", &["b"], vec![]).await;
-        std::fs::create_dir_all(lake.root().join("runs/2026-11-20/not-a-run")).unwrap();
-        std::fs::create_dir_all(lake.root().join("runs/2026-11-20").join(run_id(9).as_str())).unwrap();
+        std::fs::create_dir_all(lake.folder().unwrap().join("runs/2026-11-20/not-a-run")).unwrap();
+        std::fs::create_dir_all(lake.folder().unwrap().join("runs/2026-11-20").join(run_id(9).as_str())).unwrap();
 
         assert_eq!(listed(&lake, None, None, 9).await, ["000003", "000002", "000001"]);
         assert_eq!(listed(&lake, None, None, 2).await, ["000003", "000002"]);

@@ -5,7 +5,7 @@
 //! up. The publisher therefore calls [`Lease::assert_held`] directly before its commit. Every holder has a
 //! greater fencing token than all before it, by which a store that compares tokens can turn away a sleeper too.
 //!
-//! This is the lease of a lake on a local disk; `slot` tells how its file is changed.
+//! `slot` tells how a lease is changed, on a disk and in a bucket.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::process::ProcessId;
 use super::slot::{Holder, Slot};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::names::{Partition, RunId, TableName};
 use crate::storage::Storage;
 
@@ -41,7 +41,7 @@ pub async fn acquire(lake: &Storage, table: &TableName, partition: &Partition, r
 }
 
 async fn acquire_in(slot: Slot, run_id: RunId, renew_every: Duration) -> Result<Lease> {
-    let ours = blocking(&slot, move |slot| slot.take(&run_id, ProcessId::current())).await?;
+    let ours = slot.take(&run_id, ProcessId::current()).await?;
     let renewal = tokio::spawn(keep(slot.clone(), ours.clone(), renew_every));
     Ok(Lease { slot, ours, renewal })
 }
@@ -60,14 +60,14 @@ impl Lease {
     /// Reads the lease again and fails with `LeaseHeld` unless it is still ours and alive. To be called directly before
     /// whatever cannot be undone.
     pub async fn assert_held(&self) -> Result<()> {
-        let ours = self.ours.clone();
-        blocking(&self.slot, move |slot| slot.check(&ours)).await
+        self.slot.check(&self.ours).await
     }
 
     /// Gives the partition free. That of a lost lease is not ours to free, and is left to its holder.
     pub async fn release(self) -> Result<()> {
-        let ours = self.ours.clone();
-        blocking(&self.slot, move |slot| slot.release(&ours)).await.map(drop)
+        // One that comes after would find the lease released, and warn that it was lost.
+        self.renewal.abort();
+        self.slot.release(&self.ours).await.map(drop)
     }
 }
 
@@ -84,8 +84,7 @@ async fn keep(slot: Slot, ours: Holder, every: Duration) {
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        let lease = ours.clone();
-        match blocking(&slot, move |slot| slot.renew(&lease)).await {
+        match slot.renew(&ours).await {
             Ok(true) => {}
             Ok(false) => {
                 tracing::warn!(table = %ours.table, partition = ours.partition, run = %ours.run_id, "the lease was lost");
@@ -98,53 +97,42 @@ async fn keep(slot: Slot, ours: Holder, every: Duration) {
     }
 }
 
-/// Runs a blocking step on the lease's files where it holds up no other task.
-async fn blocking<T: Send + 'static>(slot: &Slot, step: impl FnOnce(&Slot) -> Result<T> + Send + 'static) -> Result<T> {
-    let slot = slot.clone();
-    tokio::task::spawn_blocking(move || step(&slot))
-        .await
-        .map_err(|error| Error::internal("work on a lease was cut off").source(error))?
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
 
-    use super::super::slot::tests::{Hand, deadline, run_id, slot};
+    use super::super::slot::tests::{Hand, deadline, lakes, run_id, slot, user_daily};
     use super::*;
     use crate::error::ErrorKind;
 
     const OFTEN: Duration = Duration::from_millis(2);
     const NEVER: Duration = Duration::from_secs(3600);
 
-    fn user_daily() -> (TableName, Partition) {
-        (TableName::new("users", "user_daily").unwrap(), Partition::Day("2026-11-20".parse().unwrap()))
-    }
-
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn one_of_sixteen_tasks_wins() {
-        let folder = tempfile::tempdir().unwrap();
-        let lake = Storage::open_local(folder.path()).unwrap();
+        let (_folder, lakes) = lakes();
         let (table, partition) = user_daily();
-        let all = (0..16).map(|i| {
-            let (lake, table) = (lake.clone(), table.clone());
-            tokio::spawn(async move { acquire(&lake, &table, &partition, &run_id(i)).await })
-        });
-        let mut won = Vec::new();
-        for task in all.collect::<Vec<_>>() {
-            match task.await.unwrap() {
-                Ok(lease) => won.push(lease),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::LeaseHeld),
+        for lake in lakes {
+            let all = (0..16).map(|i| {
+                let (lake, table) = (lake.clone(), table.clone());
+                tokio::spawn(async move { acquire(&lake, &table, &partition, &run_id(i)).await })
+            });
+            let mut won = Vec::new();
+            for task in all.collect::<Vec<_>>() {
+                match task.await.unwrap() {
+                    Ok(lease) => won.push(lease),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::LeaseHeld),
+                }
             }
-        }
-        assert_eq!(won.len(), 1);
-        let lease = won.pop().unwrap();
-        assert_eq!(lease.fencing_token(), 1);
-        acquire(&lake, &table, &Partition::Whole, &run_id(1)).await.unwrap().release().await.unwrap();
+            assert_eq!(won.len(), 1);
+            let lease = won.pop().unwrap();
+            let token = lease.fencing_token();
+            acquire(&lake, &table, &Partition::Whole, &run_id(1)).await.unwrap().release().await.unwrap();
 
-        lease.release().await.unwrap();
-        assert_eq!(acquire(&lake, &table, &partition, &run_id(99)).await.unwrap().fencing_token(), 2);
+            lease.release().await.unwrap();
+            assert_eq!(acquire(&lake, &table, &partition, &run_id(99)).await.unwrap().fencing_token(), token + 1);
+        }
     }
 
     /// Not a test by itself: one of the processes of `one_of_several_processes_wins_and_its_death_frees_the_lease`.
@@ -191,9 +179,9 @@ mod tests {
     }
 
     /// Waits for what the renewal will do, without a fixed time.
-    async fn until(mut condition: impl FnMut() -> bool) {
+    async fn until(mut condition: impl AsyncFnMut() -> bool) {
         let patience = tokio::time::timeout(Duration::from_secs(20), async {
-            while !condition() {
+            while !condition().await {
                 tokio::time::sleep(OFTEN).await;
             }
         });
@@ -202,39 +190,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_held_lease_is_renewed_until_it_is_dropped() {
-        let hand = Hand::default();
-        let (_folder, slot) = slot(&hand);
-        let lease = acquire_in(slot.clone(), run_id(1), OFTEN).await.unwrap();
-        hand.forward(59);
-        until(|| deadline(&slot) == lease.ours.expires_at + TimeDelta::seconds(59)).await;
-        lease.assert_held().await.unwrap();
-        assert!(acquire_in(slot.clone(), run_id(2), OFTEN).await.is_err());
+        let (_folder, lakes) = lakes();
+        for lake in &lakes {
+            let hand = Hand::default();
+            let slot = slot(lake, &hand);
+            let lease = acquire_in(slot.clone(), run_id(1), OFTEN).await.unwrap();
+            hand.forward(59);
+            until(async || deadline(&slot).await == lease.ours.expires_at + TimeDelta::seconds(59)).await;
+            lease.assert_held().await.unwrap();
+            assert!(acquire_in(slot.clone(), run_id(2), OFTEN).await.is_err());
 
-        drop(lease);
-        tokio::time::sleep(OFTEN * 10).await;
-        let last = deadline(&slot);
-        hand.forward(60);
-        tokio::time::sleep(OFTEN * 10).await;
-        assert_eq!(deadline(&slot), last);
-        assert_eq!(acquire_in(slot, run_id(2), OFTEN).await.unwrap().fencing_token(), 2);
+            drop(lease);
+            tokio::time::sleep(OFTEN * 10).await;
+            let last = deadline(&slot).await;
+            hand.forward(60);
+            tokio::time::sleep(OFTEN * 10).await;
+            assert_eq!(deadline(&slot).await, last);
+            assert_eq!(acquire_in(slot, run_id(2), OFTEN).await.unwrap().fencing_token(), 2);
+        }
     }
 
     #[tokio::test]
     async fn a_lease_that_another_took_is_lost_and_stays_theirs() {
-        let hand = Hand::default();
-        let (_folder, slot) = slot(&hand);
-        // The first holder sleeps through its lease: it renews only after the second took it.
-        let mut first = acquire_in(slot.clone(), run_id(1), NEVER).await.unwrap();
-        hand.forward(60);
-        let second = acquire_in(slot.clone(), run_id(2), OFTEN).await.unwrap();
-        let error = first.assert_held().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::LeaseHeld);
-        assert!(error.to_string().contains(run_id(2).as_str()), "{error}");
-        assert!(!first.is_lost());
-        first.renewal = tokio::spawn(keep(slot, first.ours.clone(), OFTEN));
-        until(|| first.is_lost()).await;
-        first.release().await.unwrap();
-        second.assert_held().await.unwrap();
-        assert!(!second.is_lost());
+        let (_folder, lakes) = lakes();
+        for lake in &lakes {
+            let hand = Hand::default();
+            let slot = slot(lake, &hand);
+            // The first holder sleeps through its lease: it renews only after the second took it.
+            let mut first = acquire_in(slot.clone(), run_id(1), NEVER).await.unwrap();
+            hand.forward(60);
+            let second = acquire_in(slot.clone(), run_id(2), OFTEN).await.unwrap();
+            let error = first.assert_held().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LeaseHeld);
+            assert!(error.to_string().contains(run_id(2).as_str()), "{error}");
+            assert!(!first.is_lost());
+            first.renewal = tokio::spawn(keep(slot, first.ours.clone(), OFTEN));
+            until(async || first.is_lost()).await;
+            first.release().await.unwrap();
+            second.assert_held().await.unwrap();
+            assert!(!second.is_lost());
+        }
     }
 }

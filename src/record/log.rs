@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use tokio::sync::Mutex;
 
 use super::crash;
@@ -78,11 +77,7 @@ impl Log {
         let event = Event { n, at: instant::now(), run_id: self.run_id.clone(), what };
         let text = serde_json::to_vec_pretty(&event)
             .map_err(|error| Error::internal(format!("the event {name} has no JSON")).source(error))?;
-        self.lake
-            .store()
-            .put_opts(&path, PutPayload::from(text), PutOptions::from(PutMode::Create))
-            .await
-            .map_err(|error| self.lake.failed("write the event", &path, error))?;
+        self.lake.create(&path, text.into()).await?;
         crash::point(&format!("after:{name}"));
         Ok(())
     }

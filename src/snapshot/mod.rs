@@ -16,7 +16,10 @@ mod verify;
 
 pub(crate) use find::hex;
 pub use find::{FoundSnapshot, find, latest_common_day};
-pub use rejects::{RejectedRow, rejected_row_columns, rejected_row_table, to_batch as rejected_rows_batch};
+pub use rejects::{
+    REJECTED_ROWS, RejectedRow, rejected_row_columns, rejected_row_spec, rejected_row_table,
+    to_batch as rejected_rows_batch,
+};
 pub use verify::{Verified, verify};
 
 use datafusion::common::ScalarValue;

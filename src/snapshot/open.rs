@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
-use object_store::{GetResultPayload, ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::MetadataFetch;
@@ -23,7 +23,7 @@ use super::find::FoundSnapshot;
 use super::parse::{BadCell, Reader};
 use crate::contract::{Format, SnapshotContract};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::Storage;
+use crate::storage::{Storage, Work};
 
 /// Footers that are read at once.
 const FOOTERS_AT_ONCE: usize = 8;
@@ -47,12 +47,12 @@ impl OpenedFile {
     }
 }
 
-/// Opens every file. `work` is a local folder of this run and this snapshot. Errors (exit 11) name the file.
+/// Opens every file. `work` takes what is converted. Errors (exit 11) name the file.
 pub(super) async fn open(
     contract: &SnapshotContract,
     found: &FoundSnapshot,
     snapshots: &Storage,
-    work: &Storage,
+    work: &Work,
 ) -> Result<Vec<OpenedFile>> {
     let open_one = async |index: usize, meta: ObjectMeta| match contract.format {
         Format::Parquet => open_parquet(contract, snapshots, meta).await,
@@ -97,43 +97,43 @@ impl MetadataFetch for Object<'_> {
 async fn convert(
     contract: &SnapshotContract,
     snapshots: &Storage,
-    work: &Storage,
+    work: &Work,
     index: usize,
     meta: ObjectMeta,
 ) -> Result<OpenedFile> {
     let name = snapshots.describe(&meta.location);
-    let source = local_copy(snapshots, work, index, &meta).await?;
-    let target = object_store::path::Path::from(format!("{}-{index:05}.parquet", contract.name));
-    let target_file = work.root().join(target.as_ref());
+    let stem = format!("{}-{index:05}", contract.name);
+    let source = local_copy(snapshots, work, &stem, &meta).await?;
+    let target = object_store::path::Path::from(format!("{stem}.parquet"));
+    let target_file = work.folder().join(target.as_ref());
     let (bad, ignored) = {
         let (contract, name) = (contract.clone(), name.clone());
         tokio::task::spawn_blocking(move || convert_file(&contract, source, &name, &target_file)).await.map_err(
             |error| Error::internal("a conversion ended abruptly").with("file", &meta.location).source(error),
         )??
     };
-    let made = work.store().head(&target).await.map_err(|error| work.failed("read", &target, error))?;
-    let footer = read_footer(work, &made)
+    let made = work.storage().head(&target).await?;
+    let footer = read_footer(work.storage(), &made)
         .await
         .map_err(|error| Error::internal("failed to read back a converted file").with("file", &name).source(error))?;
     Ok(OpenedFile { meta: made, footer: Arc::clone(footer.metadata()), name, bad, ignored })
 }
 
-/// The readers of text want a file; what lies in a bucket is brought here first.
-async fn local_copy(snapshots: &Storage, work: &Storage, index: usize, meta: &ObjectMeta) -> Result<File> {
-    let got = snapshots.store().get(&meta.location).await.map_err(|e| snapshots.failed("read", &meta.location, e))?;
-    if let GetResultPayload::File(file, _) = got.payload {
-        return Ok(file);
+/// The readers of text want a file; what lies in a bucket is brought here first, and removed once it is converted.
+async fn local_copy(snapshots: &Storage, work: &Work, name: &str, meta: &ObjectMeta) -> Result<File> {
+    let unread = |path: &FsPath, error| {
+        Error::new(ErrorKind::Publish, "failed to read").with("path", path.display()).source(error)
+    };
+    if let Some(folder) = snapshots.folder() {
+        let path = folder.join(meta.location.as_ref());
+        return File::open(&path).map_err(|error| unread(&path, error));
     }
-    let path: PathBuf = work.root().join(format!("source-{index:05}"));
-    let mut stream = got.into_stream();
-    let failed = |error: std::io::Error| write_failed(&path, error);
-    let mut copy = tokio::fs::File::create(&path).await.map_err(failed)?;
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| snapshots.failed("read", &meta.location, e))?;
-        tokio::io::AsyncWriteExt::write_all(&mut copy, &chunk).await.map_err(failed)?;
-    }
-    tokio::io::AsyncWriteExt::flush(&mut copy).await.map_err(failed)?;
-    File::open(&path).map_err(failed)
+    let path = work.folder().join(format!("{name}.source"));
+    snapshots.download(meta, &path).await?;
+    let file = File::open(&path).map_err(|error| unread(&path, error))?;
+    // The open file stays readable, and the disk holds the copy no longer than it is read.
+    std::fs::remove_file(&path).map_err(|error| unread(&path, error))?;
+    Ok(file)
 }
 
 fn convert_file(

@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
 
 use crate::contract::{Column, ColumnType, Location, PiiClass, schema_of};
 use crate::error::{Error, Result};
+use crate::job::{Mode, PartitionSpec, PartitionUnit, TableSpec};
 use crate::names::{RunId, SnapshotDate, SnapshotName, TableName};
 
 /// One row of a snapshot that no table was made from. Grain: run, snapshot, row number.
@@ -29,6 +30,28 @@ pub struct RejectedRow {
 
 pub fn rejected_row_table() -> TableName {
     TableName::new("ops", "rejected_row").expect("the name is well formed")
+}
+
+/// What the table is for.
+pub const REJECTED_ROWS: &str = "Rows of snapshots that were set aside.";
+
+/// As if a job made it: a partition a day.
+pub fn rejected_row_spec() -> TableSpec {
+    TableSpec {
+        name: rejected_row_table(),
+        mode: Mode::Partition,
+        grain: ["run_date", "snapshot", "row_number"].map(str::to_owned).to_vec(),
+        partition: Some(PartitionSpec {
+            column: "run_date".to_owned(),
+            by: PartitionUnit::Day,
+            expire_days: None,
+            require_filter: false,
+        }),
+        cluster: vec!["snapshot".to_owned()],
+        columns: rejected_row_columns(),
+        forget: None,
+        keep_open: None,
+    }
 }
 
 /// `run_date` is the snapshot date that the run was for: no wall clock enters a table.

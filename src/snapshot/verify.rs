@@ -28,7 +28,7 @@ use crate::engine::{DataFile, Engine, FILE_COLUMN, Joins, ParquetTable, ROW_COLU
 use crate::error::{Error, ErrorKind, Result};
 use crate::names::SnapshotDate;
 use crate::sql::{identifier, list};
-use crate::storage::Storage;
+use crate::storage::{Storage, Work};
 
 /// What a key that occurs twice costs while it is looked at: its hash, and the places of its rows.
 const BYTES_A_REPEATED_KEY: u64 = 64;
@@ -74,12 +74,12 @@ pub async fn verify(
     contract: &SnapshotContract,
     found: &FoundSnapshot,
     snapshots: &Storage,
-    work: &Storage,
+    work: &Work,
 ) -> Result<Verified> {
     let opened = open(contract, found, snapshots, work).await?;
     let store = match contract.format {
         Format::Parquet => snapshots.url().clone(),
-        _ => work.url().clone(),
+        _ => work.storage().url().clone(),
     };
     let day = Day { engine, contract, store, opened: &opened };
     let mut faults = day.unparsable();

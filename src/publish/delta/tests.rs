@@ -2,8 +2,10 @@
 
 use arrow::array::{Date32Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use object_store::memory::InMemory;
 
 use super::*;
+use crate::config::BucketPlace;
 use crate::names::SnapshotDate;
 use crate::stage::stage_batch;
 
@@ -22,6 +24,17 @@ impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Storage::open_local(folder.path()).unwrap();
+        Fixture::over(lake, folder)
+    }
+
+    /// One over each kind of lake.
+    fn both() -> [Self; 2] {
+        let place = BucketPlace::parse("gs://acme-lake/shop").unwrap();
+        let bucket = Storage::in_bucket(Arc::new(InMemory::new()), &place);
+        [Fixture::new(), Fixture::over(bucket, tempfile::tempdir().unwrap())]
+    }
+
+    fn over(lake: Storage, folder: tempfile::TempDir) -> Self {
         let schema = Arc::new(Schema::new(vec![Field::new("snapshot_date", DataType::Date32, false)]));
         Fixture { folder, lake, name: TableName::new("users", "user_daily").unwrap(), schema }
     }
@@ -37,6 +50,13 @@ impl Fixture {
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), vec![column]).unwrap();
         let run = RunId::new(chrono::DateTime::UNIX_EPOCH, run);
         stage_batch(&self.lake, &self.name, &run, "part", &batch).await.unwrap().files
+    }
+
+    /// Fails the test with the error of a commit that must not fail.
+    async fn commits(&self, day: &str, token: i64, run: u32) {
+        if let Err(CommitFailure::Failed(error)) = self.commit(day, token, run).await {
+            panic!("{error}: {:?}", error.causes());
+        }
     }
 
     async fn commit(&self, day: &str, token: i64, run: u32) -> Result<u64, CommitFailure> {
@@ -63,14 +83,15 @@ fn is_fenced_out(committed: &Result<u64, CommitFailure>, by: i64) -> bool {
 
 #[tokio::test]
 async fn an_older_token_than_the_logs_cannot_commit_its_partition() {
-    let fixture = Fixture::new();
-    assert!(fixture.commit(DAY, 2, 1).await.is_ok());
-    assert!(is_fenced_out(&fixture.commit(DAY, 1, 2).await, 2));
-    assert!(fixture.commit(OTHER_DAY, 1, 3).await.is_ok(), "each partition has tokens of its own");
-    assert!(fixture.commit(DAY, 2, 4).await.is_ok(), "a holder may commit again");
+    for fixture in Fixture::both() {
+        assert!(fixture.commit(DAY, 2, 1).await.is_ok());
+        assert!(is_fenced_out(&fixture.commit(DAY, 1, 2).await, 2));
+        assert!(fixture.commit(OTHER_DAY, 1, 3).await.is_ok(), "each partition has tokens of its own");
+        assert!(fixture.commit(DAY, 2, 4).await.is_ok(), "a holder may commit again");
 
-    let runs = fixture.open().await.runs_of(&slice(DAY));
-    assert_eq!(runs, BTreeSet::from([RunId::new(chrono::DateTime::UNIX_EPOCH, 4)]));
+        let runs = fixture.open().await.runs_of(&slice(DAY));
+        assert_eq!(runs, BTreeSet::from([RunId::new(chrono::DateTime::UNIX_EPOCH, 4)]));
+    }
 }
 
 #[tokio::test]
@@ -91,26 +112,41 @@ async fn tokens_outlive_the_commits_that_a_checkpoint_replaces() {
 
 #[tokio::test]
 async fn a_commit_on_a_stale_version_is_raced_even_by_another_partition() {
-    let fixture = Fixture::new();
-    let stale = fixture.open().await;
-    assert!(fixture.commit(OTHER_DAY, 1, 1).await.is_ok());
-    let files = fixture.staged(DAY, 2).await;
-    let raced = stale.replace(&slice(DAY), &files, Some(&fence(DAY, 1)), None).await;
-    assert!(matches!(raced, Err(CommitFailure::Raced)));
+    for fixture in Fixture::both() {
+        let stale = fixture.open().await;
+        assert!(fixture.commit(OTHER_DAY, 1, 1).await.is_ok());
+        let files = fixture.staged(DAY, 2).await;
+        let raced = stale.replace(&slice(DAY), &files, Some(&fence(DAY, 1)), None).await;
+        assert!(matches!(raced, Err(CommitFailure::Raced)));
+    }
 }
 
 #[tokio::test]
 async fn the_log_remembers_the_files_that_it_has_removed() {
-    let fixture = Fixture::new();
-    for run in 1..=2 {
-        assert!(fixture.commit(DAY, 1, run).await.is_ok());
+    for fixture in Fixture::both() {
+        for run in 1..=2 {
+            fixture.commits(DAY, 1, run).await;
+        }
+        let unseen = fixture.staged(DAY, 3).await;
+        let named = fixture.open().await.files_ever_named().await.unwrap();
+        let file = |run| {
+            let run = RunId::new(chrono::DateTime::UNIX_EPOCH, run);
+            crate::stage::run_folder(&fixture.name, &run).join("part.parquet")
+        };
+        assert_eq!(named, BTreeSet::from([file(1), file(2)]));
+        assert!(!named.contains(&unseen[0].meta.location));
     }
-    let unseen = fixture.staged(DAY, 3).await;
-    let named = fixture.open().await.files_ever_named().await.unwrap();
-    let file = |run| {
-        let run = RunId::new(chrono::DateTime::UNIX_EPOCH, run);
-        crate::stage::run_folder(&fixture.name, &run).join("part.parquet")
-    };
-    assert_eq!(named, BTreeSet::from([file(1), file(2)]));
-    assert!(!named.contains(&unseen[0].meta.location));
+}
+
+#[tokio::test]
+async fn a_commit_that_happened_is_known_by_its_files() {
+    for fixture in Fixture::both() {
+        let files = fixture.staged(DAY, 1).await;
+        assert!(!fixture.open().await.shows(&files));
+        assert!(fixture.open().await.replace(&slice(DAY), &files, None, None).await.is_ok());
+        let table = fixture.open().await;
+        assert!(table.shows(&files) && !table.shows(&[]));
+        assert!(fixture.commit(DAY, 1, 2).await.is_ok());
+        assert!(!fixture.open().await.shows(&files));
+    }
 }

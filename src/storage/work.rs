@@ -1,0 +1,164 @@
+//! The folders of this machine where runs keep what passes: spills, converted files. A lake may lie in a bucket; these do not.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Storage;
+use crate::config::{Environment, Place};
+use crate::digest::digest;
+use crate::error::{Error, Result};
+use crate::names::RunId;
+
+/// The folder below which every run of a lake on this machine has one of its own.
+#[derive(Debug, Clone)]
+pub struct WorkRoot {
+    folder: PathBuf,
+    /// Whether it stands among other users' files, in a folder that anyone can write to.
+    shared: bool,
+}
+
+/// The folder of one run, as a store and as a path. It is removed by [`remove`](Work::remove), or by a later run's sweep.
+#[derive(Debug, Clone)]
+pub struct Work {
+    storage: Storage,
+    folder: PathBuf,
+}
+
+impl WorkRoot {
+    /// `work` of the environment, else `work` in a lake that is a folder, else the system's temporary folder. Several lakes
+    /// may share a folder, so that of a lake is named after it.
+    pub fn of(environment: &Environment) -> Self {
+        let named = || format!("gatefold-{}", &digest([environment.lake.to_string().as_str(), &user()])[..16]);
+        match (&environment.work, &environment.lake) {
+            (Some(work), _) => WorkRoot { folder: work.join(named()), shared: true },
+            (None, Place::Folder(lake)) => WorkRoot { folder: lake.join("work"), shared: false },
+            (None, Place::Bucket(_)) => WorkRoot { folder: std::env::temp_dir().join(named()), shared: true },
+        }
+    }
+
+    /// Makes the folder of a run.
+    ///
+    /// # Errors
+    /// `Project`: it cannot be made, or it belongs to somebody else.
+    pub fn create(&self, run: &RunId) -> Result<Work> {
+        self.make(run.as_str())
+    }
+
+    /// Makes a folder that belongs to no run and is not swept.
+    pub fn scratch(&self, name: &str) -> Result<Work> {
+        self.make(&format!("{name}-{}", std::process::id()))
+    }
+
+    /// The folders of runs, living and dead.
+    pub fn folders(&self) -> Vec<(RunId, PathBuf)> {
+        let all = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.filter_map(|folder| Some((folder.file_name()?.to_str()?.parse().ok()?, folder))).collect()
+    }
+
+    fn make(&self, name: &str) -> Result<Work> {
+        if self.shared {
+            make_private(&self.folder).map_err(|error| self.unusable(error))?;
+        }
+        Work::open(&self.folder.join(name))
+    }
+
+    fn unusable(&self, error: io::Error) -> Error {
+        Error::project("the work folder cannot be used")
+            .with("folder", self.folder.display())
+            .source(error)
+            .hint("name another with work = \"folder\" in the environment of gatefold.toml")
+    }
+}
+
+impl Work {
+    fn open(folder: &Path) -> Result<Self> {
+        Ok(Work { storage: Storage::create_local(folder)?, folder: folder.to_owned() })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub fn remove(&self) -> io::Result<()> {
+        fs::remove_dir_all(&self.folder)
+    }
+}
+
+/// So that another user's lake of the same name gets a folder of its own.
+fn user() -> String {
+    rustix::process::getuid().as_raw().to_string()
+}
+
+/// What passes through is personal data, and a folder that anyone can write to may hold a trap of this name.
+fn make_private(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let there = fs::symlink_metadata(folder)?;
+    if !there.is_dir() || there.uid() != rustix::process::getuid().as_raw() {
+        return Err(io::Error::other("it is not a folder of this user"));
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{BucketPlace, Google};
+    use crate::names::RunId;
+
+    fn environment(lake: Place, work: Option<PathBuf>) -> Environment {
+        Environment {
+            name: "test".into(),
+            snapshots: lake.join("snapshots"),
+            lake,
+            work,
+            pseudonym_key_file: None,
+            memory: None,
+            bigquery: None,
+            google: Google::default(),
+        }
+    }
+
+    fn bucket(name: &str) -> Place {
+        Place::Bucket(BucketPlace::parse(name).unwrap())
+    }
+
+    #[test]
+    fn the_work_of_a_bucket_lies_on_a_disk_by_the_name_of_the_lake() {
+        let folder = |lake, work: Option<&str>| WorkRoot::of(&environment(lake, work.map(PathBuf::from))).folder;
+        assert_eq!(folder(Place::Folder("/p/lake".into()), None), Path::new("/p/lake/work"));
+        let one = folder(bucket("gs://acme/one"), None);
+        assert!(one.starts_with(std::env::temp_dir()), "{one:?}");
+        assert_ne!(one, folder(bucket("gs://acme/two"), None));
+        assert_eq!(folder(bucket("gs://acme/one"), Some("/fast")).parent(), Some(Path::new("/fast")));
+    }
+
+    #[test]
+    fn it_is_closed_to_others_and_a_trap_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = WorkRoot::of(&environment(bucket("gs://acme/one"), Some(temp.path().join("work"))));
+        let run = RunId::new(chrono::DateTime::UNIX_EPOCH, 1);
+        let work = root.create(&run).unwrap();
+        assert_eq!(fs::metadata(&root.folder).unwrap().mode() & 0o777, 0o700);
+        let scratch = root.scratch("generate").unwrap();
+        assert_eq!(root.folders(), [(run.clone(), work.folder().to_owned())]);
+        scratch.remove().unwrap();
+        work.remove().unwrap();
+
+        fs::remove_dir(&root.folder).unwrap();
+        std::os::unix::fs::symlink(temp.path(), &root.folder).unwrap();
+        let refused = root.create(&run).unwrap_err();
+        assert!(refused.to_string().contains("work = "), "{refused}");
+    }
+}
