@@ -1,5 +1,7 @@
 //! Writes a result as Parquet under the run's own prefix, where nothing sees it until a commit names it.
 
+mod statement;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -20,16 +22,16 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use crate::engine::engine_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::Change;
+use crate::job::TableSpec;
 use crate::names::{RunId, TableName};
 use crate::storage::Storage;
+use statement::Statement;
 
 /// BigQuery wants row groups of at least 16 MiB; this is the encoded size at which one is closed.
 pub const ROW_GROUP_BYTES: usize = 32 << 20;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// A file larger than this is split, so that loads and readers find work for many hands.
 const FILE_BYTES: usize = 1 << 30;
-/// What is written at once.
-const BUFFER_BYTES: usize = 8 << 20;
 
 /// A result on disk that no one has looked at: it can be audited, and nothing else.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Staged {
 pub struct Layout {
     pub name: String,
     pub file_bytes: usize,
+    /// The columns of the table; what the query knows of its own is stated when there is none.
+    pub contract: Option<SchemaRef>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,10 +88,10 @@ pub fn run_folder(table: &TableName, run: &RunId) -> Path {
 /// Stages the rows of a query in the table's folder of the run.
 ///
 /// Errors: what the query meets (exit 11 or 70), a store that does not take the bytes (exit 13).
-pub async fn stage(lake: &Storage, table: &TableName, run: &RunId, frame: DataFrame) -> Result<Staged> {
-    let layout = Layout { name: "part".to_owned(), file_bytes: FILE_BYTES };
-    let (files, spilled_bytes) = write_query(lake, &run_folder(table, run), &layout, frame).await?;
-    Ok(Staged { table: table.clone(), files, spilled_bytes, change: None })
+pub async fn stage(lake: &Storage, table: &TableSpec, run: &RunId, frame: DataFrame) -> Result<Staged> {
+    let layout = Layout { name: "part".to_owned(), file_bytes: FILE_BYTES, contract: Some(table.schema()) };
+    let (files, spilled_bytes) = write_query(lake, &run_folder(&table.name, run), &layout, frame).await?;
+    Ok(Staged { table: table.name.clone(), files, spilled_bytes, change: None })
 }
 
 /// Runs the query and writes each of its partitions to files of its own, at least one in all. Returns them by name, and
@@ -172,14 +176,25 @@ struct PartitionWriter {
 
 impl PartitionWriter {
     async fn write_all(mut self, mut stream: SendableRecordBatchStream) -> Result<Vec<StagedFile>> {
-        let schema = stream.schema();
-        let mut open = self.next_file(&schema);
+        let mut statement = Statement::of(&stream.schema(), self.layout.contract.as_deref());
+        let mut open = self.next_file(statement.schema());
         while let Some(batch) = stream.next().await {
-            open.write(&self.lake, &batch.map_err(engine_error)?).await?;
-            if open.writer.bytes_written() >= self.layout.file_bytes {
-                let full = std::mem::replace(&mut open, self.next_file(&schema));
-                self.files.push(full.close(&self.lake).await?);
+            let batch = batch.map_err(engine_error)?;
+            // The audit tells which rows are at fault, so they are written, from here on in files that may hold them.
+            let broken = statement.is_broken_by(&batch);
+            if broken {
+                statement = statement.relaxed();
             }
+            if broken || open.writer.bytes_written() >= self.layout.file_bytes {
+                self.files.push(open.close(&self.lake).await?);
+                open = self.next_file(statement.schema());
+            }
+            let batch = statement.conform(&batch);
+            open.write(
+                &self.lake,
+                &batch.map_err(|error| Error::internal("a result changed its columns").source(error))?,
+            )
+            .await?;
         }
         self.files.push(open.close(&self.lake).await?);
         Ok(self.files)
@@ -198,7 +213,7 @@ struct OpenFile {
 
 impl OpenFile {
     fn create(lake: &Storage, path: Path, schema: SchemaRef) -> Self {
-        let sink = BufWriter::with_capacity(Arc::clone(lake.store()), path.clone(), BUFFER_BYTES);
+        let sink = lake.writer(&path);
         let writer = AsyncArrowWriter::try_new(sink, schema, Some(writer_properties()))
             .expect("the planner only makes types that Parquet has");
         OpenFile { path, writer }
@@ -215,7 +230,7 @@ impl OpenFile {
     async fn close(self, lake: &Storage) -> Result<StagedFile> {
         let OpenFile { path, writer } = self;
         let footer = writer.close().await.map_err(|error| write_failed(lake, &path, error))?;
-        let meta = lake.store().head(&path).await.map_err(|error| lake.failed("read back", &path, error))?;
+        let meta = lake.head(&path).await?;
         Ok(StagedFile { meta, footer: Arc::new(footer) })
     }
 }
