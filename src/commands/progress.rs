@@ -31,11 +31,17 @@ pub fn rows_bar(total: u64) -> ProgressBar {
 /// One spinner a job, fed by the events of the run.
 #[derive(Default)]
 pub struct RunProgress {
+    /// Whether a job is done only when BigQuery shows its rows.
+    loads: bool,
     bars: MultiProgress,
     jobs: Mutex<BTreeMap<JobName, ProgressBar>>,
 }
 
 impl RunProgress {
+    pub fn new(loads: bool) -> Self {
+        RunProgress { loads, ..RunProgress::default() }
+    }
+
     pub fn hear(&self, what: &What) {
         if !wanted() {
             return;
@@ -48,7 +54,13 @@ impl RunProgress {
             What::InputsResolved { job, .. } => self.say(job, "transforming"),
             What::Staged { job, rows, .. } => self.say(job, &format!("auditing {} rows", count(*rows))),
             What::Audited { job, .. } => self.say(job, "publishing"),
-            What::Published { job, .. } | What::UpToDate { job, .. } | What::JobFailed { job, .. } => self.close(job),
+            What::Published { job, .. } | What::UpToDate { job, .. } if self.loads => {
+                self.say(job, "loading into BigQuery");
+            }
+            What::Published { job, .. }
+            | What::UpToDate { job, .. }
+            | What::Loaded { job, .. }
+            | What::JobFailed { job, .. } => self.close(job),
             What::RunStarted { .. } | What::JobSkipped { .. } | What::RunFinished { .. } => {}
         }
     }

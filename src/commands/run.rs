@@ -1,22 +1,21 @@
 //! `gatefold run`: the whole way for a date.
 
-use serde::Serialize;
+mod json;
+mod text;
 
+use self::json::RunJson;
+use super::print_json;
 use super::progress::RunProgress;
-use super::show::changes_text;
 use super::workspace::{self, Workspace};
-use super::{print_json, report};
-use crate::check::Report;
 use crate::cli::{Format, Global};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::Mode;
 use crate::names::SnapshotDate;
-use crate::pipeline::{self, Done, JobEnd, RunContext, RunEnd, sweep_work, work_folder};
+use crate::pipeline::{self, RunContext, RunEnd, sweep_work};
 use crate::plan::Plan;
-use crate::publish::Published;
-use crate::record::ChangeRecord;
-use crate::storage::Storage;
+use crate::publish::bigquery::Warehouse;
+use crate::storage::{Storage, Work};
 use crate::validate::{validate, validate_snapshot};
 
 #[derive(Debug, clap::Args)]
@@ -122,20 +121,23 @@ async fn run_day(
     rebuild_to: Option<SnapshotDate>,
 ) -> Result<RunEnd> {
     let (lake, snapshots) = (workspace.lake()?, workspace.snapshots()?);
-    sweep_work(&lake).await?;
+    let works = workspace.work();
+    sweep_work(&lake, &works).await?;
     let run_id = RunContext::new_run_id();
-    let work = Storage::create_local(&work_folder(&lake, &run_id))?;
-    let engine = workspace.engine(args.memory, work.root().to_owned(), workspace.key()?)?;
-    for storage in [&lake, &snapshots, &work] {
+    let work = works.create(&run_id)?;
+    let engine = workspace.engine(args.memory, work.folder().to_owned(), workspace.key()?)?;
+    for storage in [&lake, &snapshots, work.storage()] {
         engine.register(storage);
     }
     prove(plan, &engine, &lake).await.inspect_err(|_| remove_quietly(&work))?;
 
-    let progress = RunProgress::default();
+    let warehouse = Warehouse::connect(&workspace.environment).await.inspect_err(|_| remove_quietly(&work))?;
+    let progress = RunProgress::new(warehouse.is_some());
     let context = RunContext {
         lake: &lake,
         snapshots: &snapshots,
         engine: &engine,
+        warehouse: warehouse.as_ref(),
         work: work.clone(),
         run_id,
         environment: &workspace.environment.name,
@@ -144,7 +146,36 @@ async fn run_day(
         rebuild_to,
         watch: &|what| progress.hear(what),
     };
-    pipeline::run(plan, &context).await.inspect_err(|_| remove_quietly(&work))
+    let ran = tokio::select! {
+        ran = pipeline::run(plan, &context) => ran,
+        signal = stopped() => Err(stopped_by(signal, &context)),
+    };
+    ran.inspect_err(|_| remove_quietly(&work))
+}
+
+/// Waits for a wish that the process ends, and names it.
+async fn stopped() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    }
+}
+
+fn stopped_by(signal: &str, context: &RunContext<'_>) -> Error {
+    let error = Error::new(ErrorKind::Publish, format!("stopped by {signal}")).with("run", &context.run_id);
+    let left = context.warehouse.map(Warehouse::running_jobs).unwrap_or_default();
+    let hint = "what is published stands, and the same command does the rest";
+    if left.is_empty() {
+        return error.hint(hint);
+    }
+    error
+        .with("jobs that go on in BigQuery", left.join(", "))
+        .hint(format!("{hint}; it attaches to the jobs that go on in BigQuery"))
 }
 
 /// No data is touched before every model plans and the key that they need is there.
@@ -168,169 +199,17 @@ fn command_line() -> Vec<String> {
     std::iter::once("gatefold".to_owned()).chain(std::env::args().skip(1)).collect()
 }
 
-fn remove_quietly(work: &Storage) {
-    let _ = std::fs::remove_dir_all(work.root());
+fn remove_quietly(work: &Work) {
+    let _ = work.remove();
 }
 
+/// What became of a run, in the format that was asked for.
 fn tell(plan: &Plan<'_>, ran: &RunEnd, global: &Global) -> Result<()> {
-    if global.format == Format::Json {
-        return print_json(&RunJson::of(plan, ran), global);
-    }
-    let rows = ran.jobs.iter().map(|(name, end)| row_of(plan, name, end)).collect();
-    println!("run {} for {}", ran.run_id, plan.date);
-    println!("{}", report::table(&["table", "partition", "rows#", "checks", "time#", "rows/s#", "outcome"], rows));
-    for (name, report) in &ran.snapshots {
-        print_warnings(name.as_str(), report);
-    }
-    for (name, end) in &ran.jobs {
-        if let JobEnd::Done(Done::Published { report, .. }) = end {
-            print_warnings(name.as_str(), report);
-        }
-    }
-    for (_, error) in ran.failures() {
-        report::error(error);
-    }
-    println!("{} in {}", if ran.failed() { "failed" } else { "done" }, report::seconds(ran.elapsed));
-    Ok(())
-}
-
-fn print_warnings(name: &str, report: &Report) {
-    for finding in report.warnings() {
-        println!("warning: {name}: {}: {}", finding.name, finding.detail);
-        for example in &finding.examples {
-            println!("  {example}");
-        }
-    }
-}
-
-fn row_of(plan: &Plan<'_>, name: &crate::names::JobName, end: &JobEnd) -> Vec<String> {
-    let planned = plan.jobs.iter().find(|planned| planned.job.name == *name);
-    let table = planned.map_or_else(|| name.to_string(), |planned| planned.job.table.name.to_string());
-    let partition = planned.map(|planned| planned.partition.to_string()).unwrap_or_default();
-    let mut row = vec![table, partition];
-    row.extend(match end {
-        JobEnd::Done(Done::Published { published, report, input_rows, elapsed }) => [
-            report::count(published.rows),
-            checks_text(report),
-            report::seconds(*elapsed),
-            report::count((*input_rows as f64 / elapsed.as_secs_f64().max(0.001)) as u64),
-            published_text(published),
-        ],
-        JobEnd::Done(Done::UpToDate(standing)) => {
-            [String::new(), String::new(), String::new(), String::new(), standing.to_string()]
-        }
-        JobEnd::Failed(error) => [
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
-            format!("failed ({})", error.kind().exit_code()),
-        ],
-        JobEnd::Skipped { because } => {
-            [String::new(), String::new(), String::new(), String::new(), format!("skipped, {because} did not succeed")]
-        }
-    });
-    row
-}
-
-fn warnings(report: &Report) -> Vec<String> {
-    report.warnings().map(|finding| format!("{}: {}", finding.name, finding.detail)).collect()
-}
-
-fn published_text(published: &Published) -> String {
-    let text = format!("published, version {}", published.version);
-    match published.changes {
-        Some(counts) => format!("{text}: {}", changes_text(&ChangeRecord::from(counts))),
-        None => text,
-    }
-}
-
-fn checks_text(report: &Report) -> String {
-    let (all, warnings) = (report.findings.len(), report.warnings().count());
-    match warnings {
-        0 => format!("{all} passed"),
-        _ => format!("{} passed, {warnings} warn", all - warnings),
-    }
-}
-
-/// What `--format json` prints: one object a run, one entry a job in the order of the plan.
-#[derive(Serialize)]
-struct RunJson<'a> {
-    run_id: String,
-    date: SnapshotDate,
-    exit_code: u8,
-    elapsed_ms: u64,
-    jobs: Vec<JobJson<'a>>,
-    /// Those that were verified.
-    snapshots: Vec<SnapshotJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct SnapshotJson<'a> {
-    snapshot: &'a str,
-    warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct JobJson<'a> {
-    job: &'a str,
-    table: String,
-    partition: String,
-    /// `published`, `up_to_date`, `failed` or `skipped`.
-    outcome: &'static str,
-    rows: Option<u64>,
-    version: Option<u64>,
-    /// Of a history.
-    changes: Option<ChangeRecord>,
-    published_by: Option<String>,
-    warnings: Vec<String>,
-    error: Option<String>,
-}
-
-impl<'a> RunJson<'a> {
-    fn of(plan: &Plan<'a>, ran: &'a RunEnd) -> Self {
-        let jobs = plan.jobs.iter().zip(&ran.jobs).map(|(planned, (name, end))| {
-            let mut job = JobJson {
-                job: name.as_str(),
-                table: planned.job.table.name.to_string(),
-                partition: planned.partition.to_string(),
-                outcome: "published",
-                rows: None,
-                version: None,
-                changes: None,
-                published_by: None,
-                warnings: Vec::new(),
-                error: None,
-            };
-            match end {
-                JobEnd::Done(Done::Published { published, report, .. }) => {
-                    job.rows = Some(published.rows);
-                    job.version = Some(published.version);
-                    job.warnings = warnings(report);
-                    job.changes = published.changes.map(ChangeRecord::from);
-                }
-                JobEnd::Done(Done::UpToDate(standing)) => {
-                    job.outcome = "up_to_date";
-                    job.published_by = Some(standing.published_by.to_string());
-                }
-                JobEnd::Failed(error) => {
-                    job.outcome = "failed";
-                    job.error = Some(error.to_string());
-                }
-                JobEnd::Skipped { .. } => job.outcome = "skipped",
-            }
-            job
-        });
-        let snapshots = ran.snapshots.iter();
-        let snapshots =
-            snapshots.map(|(name, report)| SnapshotJson { snapshot: name.as_str(), warnings: warnings(report) });
-        RunJson {
-            run_id: ran.run_id.to_string(),
-            date: plan.date,
-            exit_code: ran.exit_code(),
-            elapsed_ms: ran.elapsed.as_millis() as u64,
-            jobs: jobs.collect(),
-            snapshots: snapshots.collect(),
+    match global.format {
+        Format::Json => print_json(&RunJson::of(plan, ran), global),
+        _ => {
+            text::print(plan, ran);
+            Ok(())
         }
     }
 }

@@ -121,6 +121,15 @@ fn chapter(event: &Event) -> String {
                 took(elapsed_ms)
             )
         }
+        What::Loaded { job, table, partition, rows, bytes, scanned_bytes, bigquery_job, elapsed_ms } => {
+            format!(
+                "{job}: BigQuery shows {} rows of {table} {partition}, verified, {} loaded, {} scanned, {} (job {bigquery_job})",
+                report::count(*rows),
+                report::bytes(*bytes),
+                report::bytes(*scanned_bytes),
+                took(elapsed_ms)
+            )
+        }
         What::UpToDate { job, table, partition, standing } => {
             format!("{job}: {table} {partition} was {standing}")
         }

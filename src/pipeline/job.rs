@@ -20,6 +20,7 @@ use crate::history::{self, Due, files_as_of, rows_as_of};
 use crate::job::{InputSource, Job, Mode};
 use crate::names::{Partition, SnapshotDate};
 use crate::plan::{PlannedJob, partition_of};
+use crate::publish::bigquery::Loaded;
 use crate::publish::{LakeTable, Published, Slice, publish, publish_history, slice_of};
 use crate::record::{self, ChangeRecord, CheckRecord, FileRecord, InputRecord, Lease, Standing, What};
 use crate::sql::identifier;
@@ -35,8 +36,25 @@ const PREVIOUS: &str = "__previous";
 /// What became of a job that did not fail.
 #[derive(Debug, Clone)]
 pub enum Done {
-    Published { published: Published, report: Report, input_rows: u64, elapsed: Duration },
-    UpToDate(Standing),
+    Published {
+        published: Published,
+        report: Report,
+        input_rows: u64,
+        /// In the warehouse, where there is one.
+        loaded: Option<Loaded>,
+        elapsed: Duration,
+    },
+    UpToDate {
+        standing: Standing,
+        loaded: Option<Loaded>,
+    },
+}
+
+impl Done {
+    /// Whether there was nothing to do.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Done::UpToDate { loaded, .. } if loaded.as_ref().is_none_or(|loaded| loaded.already))
+    }
 }
 
 impl Run<'_> {
@@ -66,7 +84,8 @@ impl Run<'_> {
         self.sweep(planned).await?;
         if let Some(standing) = self.published_from(planned, &fingerprint).await? {
             self.tell(up_to_date(planned, &standing)).await?;
-            return Ok(Done::UpToDate(standing));
+            let loaded = self.loaded(planned, lease).await?;
+            return Ok(Done::UpToDate { standing, loaded });
         }
         let need = needed_memory(&inputs);
         let mut room = Some(self.memory.room(need).await);
@@ -75,7 +94,8 @@ impl Run<'_> {
         drop((session, room));
         let Some(audited) = audited else { return Err(self.refused(planned, &report).await) };
         let published = self.published(planned, audited, lease, started).await?;
-        Ok(Done::Published { published, report, input_rows, elapsed: started.elapsed() })
+        let loaded = self.loaded(planned, lease).await?;
+        Ok(Done::Published { published, report, input_rows, loaded, elapsed: started.elapsed() })
     }
 
     async fn find_inputs(&self, planned: &PlannedJob<'_>) -> Result<(Vec<InputState>, Vec<InputRecord>)> {
@@ -161,7 +181,7 @@ impl Run<'_> {
                 run: &self.context.run_id,
                 engine: self.context.engine,
                 lake: self.context.lake,
-                work: &self.context.work,
+                work: self.context.work.storage(),
                 complete: is_complete(planned, states)?,
                 doubtful: doubt.with_keys,
                 rejected: doubt.rejected,
@@ -170,7 +190,7 @@ impl Run<'_> {
             return history::stage(&day, session, joins).await;
         }
         let frame = Model::of(planned.job).plan_table(session, planned.job, self.plan.date).await?;
-        stage(self.context.lake, &planned.job.table.name, &self.context.run_id, frame).await
+        stage(self.context.lake, &planned.job.table, &self.context.run_id, frame).await
     }
 
     async fn audited(

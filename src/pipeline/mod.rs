@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lease ─► inputs found ─► fingerprint ─► already published? ─► inputs verified ─► staged ─► audited ─► published
+//!       ─► in BigQuery, where there is one: loaded, compared, shown
 //! ```
 //!
 //! Each arrow is an event of the run's record. A run that dies leaves files that nothing names and a lease that nobody
@@ -15,8 +16,8 @@ mod preview;
 mod room;
 mod schedule;
 mod sweep;
+mod warehouse;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -25,14 +26,16 @@ pub use job::Done;
 pub use preview::{Previewed, Reason, preview};
 pub use schedule::{JobEnd, RunEnd};
 pub use sweep::sweep_work;
+pub use warehouse::WarehouseEnd;
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::history::Again;
 use crate::names::{RunId, SnapshotDate};
 use crate::plan::Plan;
+use crate::publish::bigquery::Warehouse;
 use crate::record::{Ending, ProcessId, Recorder, What};
-use crate::storage::Storage;
+use crate::storage::{Storage, Work};
 use inputs::SnapshotDays;
 
 /// Where a run reads and writes, and how it is called.
@@ -40,8 +43,10 @@ pub struct RunContext<'a> {
     pub lake: &'a Storage,
     pub snapshots: &'a Storage,
     pub engine: &'a Engine,
+    /// Where published files go on to, when the environment has one.
+    pub warehouse: Option<&'a Warehouse>,
     /// This run's own folder for converted files and spills; removed at the end.
-    pub work: Storage,
+    pub work: Work,
     pub run_id: RunId,
     pub environment: &'a str,
     /// As typed, for the record.
@@ -67,11 +72,6 @@ impl RunContext<'_> {
     }
 }
 
-/// The folder for a run's passing files in the lake; always on a local disk.
-pub fn work_folder(lake: &Storage, run: &RunId) -> PathBuf {
-    lake.root().join("work").join(run.as_str())
-}
-
 /// Runs the plan: jobs in dependency order, side by side where they can. The end tells of every job; a failure of one is
 /// not an error of the run as a whole. Errors: the record cannot be written.
 pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
@@ -85,7 +85,8 @@ pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
         memory: room::Memory::new(context.engine.options().memory_bytes),
     };
     let jobs = schedule::run_all(&run).await?;
-    let end = RunEnd::new(context.run_id.clone(), jobs, run.days.reports().await, started.elapsed());
+    let warehouse = run.finish_warehouse().await;
+    let end = RunEnd::new(context.run_id.clone(), jobs, run.days.reports().await, warehouse, started.elapsed());
     let finished = What::RunFinished {
         outcome: if end.failed() {
             Ending::Failed
@@ -133,8 +134,8 @@ fn run_started(plan: &Plan<'_>, context: &RunContext<'_>) -> What {
 }
 
 /// Leftovers cost room and nothing else, so a failure is only said.
-fn remove_work(work: &Storage) {
-    if let Err(error) = std::fs::remove_dir_all(work.root()) {
-        tracing::warn!(folder = %work.root().display(), %error, "failed to remove the run's work folder");
+fn remove_work(work: &Work) {
+    if let Err(error) = work.remove() {
+        tracing::warn!(folder = %work.folder().display(), %error, "failed to remove the run's work folder");
     }
 }

@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 
 use super::Run;
 use super::job::Done;
+use super::warehouse::WarehouseEnd;
 use crate::check::Report;
 use crate::error::{Error, Result};
 use crate::names::{JobName, RunId, SnapshotName};
@@ -17,7 +18,7 @@ use crate::record::What;
 /// What became of a job.
 #[derive(Debug)]
 pub enum JobEnd {
-    Done(Done),
+    Done(Box<Done>),
     Failed(Error),
     /// A job that it reads has failed or was skipped.
     Skipped {
@@ -33,6 +34,7 @@ pub struct RunEnd {
     pub jobs: Vec<(JobName, JobEnd)>,
     /// What the contracts' checks found in the days that the jobs read.
     pub snapshots: BTreeMap<SnapshotName, Report>,
+    pub warehouse: WarehouseEnd,
     pub elapsed: Duration,
 }
 
@@ -41,16 +43,18 @@ impl RunEnd {
         run_id: RunId,
         jobs: Vec<(JobName, JobEnd)>,
         snapshots: BTreeMap<SnapshotName, Report>,
+        warehouse: WarehouseEnd,
         elapsed: Duration,
     ) -> Self {
-        RunEnd { run_id, jobs, snapshots, elapsed }
+        RunEnd { run_id, jobs, snapshots, warehouse, elapsed }
     }
 
-    pub fn failures(&self) -> impl Iterator<Item = (&JobName, &Error)> {
-        self.jobs.iter().filter_map(|(name, end)| match end {
-            JobEnd::Failed(error) => Some((name, error)),
+    pub fn failures(&self) -> impl Iterator<Item = &Error> {
+        let jobs = self.jobs.iter().filter_map(|(_, end)| match end {
+            JobEnd::Failed(error) => Some(error),
             _ => None,
-        })
+        });
+        jobs.chain(&self.warehouse.error)
     }
 
     pub fn failed(&self) -> bool {
@@ -59,12 +63,13 @@ impl RunEnd {
 
     /// Whether there was nothing to do.
     pub fn up_to_date(&self) -> bool {
-        self.jobs.iter().all(|(_, end)| matches!(end, JobEnd::Done(Done::UpToDate(_))))
+        let idle = |end: &JobEnd| matches!(end, JobEnd::Done(done) if done.is_idle());
+        self.jobs.iter().all(|(_, end)| idle(end))
     }
 
     /// 0, or the code of the failure that most needs a person: one that trying again does not mend comes first.
     pub fn exit_code(&self) -> u8 {
-        let codes = self.failures().map(|(_, error)| (error.kind().retryable(), error.kind().exit_code()));
+        let codes = self.failures().map(|error| (error.kind().retryable(), error.kind().exit_code()));
         codes.min().map_or(0, |(_, code)| code)
     }
 }
@@ -114,7 +119,7 @@ fn blocker(planned: &PlannedJob<'_>, ends: &BTreeMap<JobName, JobEnd>) -> Option
 
 async fn ended(run: &Run<'_>, name: &JobName, done: Result<Done>) -> Result<JobEnd> {
     let error = match done {
-        Ok(done) => return Ok(JobEnd::Done(done)),
+        Ok(done) => return Ok(JobEnd::Done(Box::new(done))),
         Err(error) => error,
     };
     let told = run.tell(What::JobFailed {

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use object_store::path::Path;
 
 use super::Run;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::names::{RunId, TableName};
 use crate::plan::PlannedJob;
 use crate::publish::LakeTable;
 use crate::record::{self, Outcome};
 use crate::snapshot::rejected_row_table;
 use crate::stage::run_folder;
-use crate::storage::Storage;
+use crate::storage::{Storage, WorkRoot};
 
 impl Run<'_> {
     /// Removes what dead runs of this partition have staged and never published, in its table and among the rejected rows.
@@ -34,8 +34,12 @@ impl Run<'_> {
 }
 
 async fn sweep_table(lake: &Storage, table: &TableName, dead: &[RunId]) -> Result<()> {
-    let folders = dead.iter().map(|run| run_folder(table, run));
-    let left: Vec<Path> = folders.filter(|folder| lake.root().join(folder.as_ref()).is_dir()).collect();
+    let mut left: Vec<Path> = Vec::new();
+    for folder in dead.iter().map(|run| run_folder(table, run)) {
+        if lake.has_folder(&folder).await? {
+            left.push(folder);
+        }
+    }
     if left.is_empty() {
         return Ok(());
     }
@@ -53,20 +57,19 @@ async fn sweep_table(lake: &Storage, table: &TableName, dead: &[RunId]) -> Resul
 }
 
 /// Removes the work folders of runs that are gone.
-pub async fn sweep_work(lake: &Storage) -> Result<()> {
-    let Ok(folders) = std::fs::read_dir(lake.root().join("work")) else { return Ok(()) };
-    for folder in folders.flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        let alive = match crate::record::history::read(lake, &name).await {
-            Ok(history) => history.summary.outcome == crate::record::Outcome::Running,
+pub async fn sweep_work(lake: &Storage, work: &WorkRoot) -> Result<()> {
+    for (run, folder) in work.folders() {
+        let alive = match record::history::read(lake, run.as_str()).await {
+            Ok(history) => history.summary.outcome == Outcome::Running,
             // A run makes its folder a moment before its first event.
-            Err(_) => folder
+            Err(error) if error.kind() == ErrorKind::Project => folder
                 .metadata()
                 .and_then(|m| m.modified())
                 .is_ok_and(|made| made.elapsed().is_ok_and(|age| age.as_secs() < 60)),
+            Err(_) => true,
         };
-        if !alive && let Err(error) = std::fs::remove_dir_all(folder.path()) {
-            tracing::warn!(folder = %folder.path().display(), %error, "failed to remove a dead run's work folder");
+        if !alive && let Err(error) = std::fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "failed to remove a dead run's work folder");
         }
     }
     Ok(())
