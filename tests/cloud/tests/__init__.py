@@ -1,0 +1,1 @@
+"""The loopback cloud, held against Google's own clients."""
