@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{check, generate, init, lineage, plan, query, run, runs, schema, show, test};
+use crate::commands::{check, export, generate, init, lineage, plan, query, run, runs, schema, show, test};
 
 /// Turns daily snapshots into audited tables.
 #[derive(Debug, Parser)]
@@ -63,6 +63,8 @@ pub enum Command {
     Query(query::Args),
     /// Show where columns come from, and what depends on them.
     Lineage(lineage::Args),
+    /// Write the tables as files of other tools: dbt, Open Data Contract Standard.
+    Export(export::Args),
     /// Run the model tests of tests/models.
     Test(test::Args),
     /// Print the JSON Schema of a project file, for editors.

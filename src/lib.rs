@@ -8,27 +8,31 @@
 //! Plan + Verified ─ DataFusion ─► Parquet ─► Staged                  under the run's own folder
 //! Staged ─ checks ─► Audited                                         blocking finding: stop here, nothing is visible
 //! Audited ─ one Delta commit of those very files ─► Published
+//! Published ─ load beside, compare, show ─► Loaded                   in BigQuery, where the environment names one
 //! every arrow ─► one event of the run's record
 //! ```
 //!
 //! # Invariants
 //!
 //! 1. Nothing is visible before it is audited: only [`audit`] makes an [`audit::Audited`], and only that can be published.
+//!    BigQuery shows nothing whose rows were not compared with the files'.
 //! 2. A partition is a pure function of its inputs and the job's text. No wall clock, no randomness.
 //! 3. A run may die at any instruction. Running it again finishes it: nothing lost, nothing twice, nothing half.
 //! 4. Two runs of one partition: one wins, the other is told who holds the lease. A process that lost its lease cannot
 //!    publish.
 //! 5. Memory is bounded by a setting, not by the data; what does not fit spills.
 //! 6. Personal data has a class. What is `direct` never leaves a restricted dataset; keys never reach a log.
-//! 7. Only [`pipeline`] knows the order of the steps.
+//! 7. Only [`pipeline`] knows the order of the steps. Google's crates stay in [`publish`] and [`storage`].
 //!
 //! # Modules in reading order
 //!
 //! What is written: [`names`], [`contract`], [`job`], [`config`], [`project`]. What it means for a date: [`plan`],
 //! [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
 //! What happens to the data: [`snapshot`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
-//! [`audit`], [`publish`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`. What is
-//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`]. What to try it with: [`generate`].
+//! [`audit`], [`publish`], whose module [`publish::bigquery`] is the warehouse. What analysts read: [`view`]. Where the bytes
+//! lie: [`storage`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`. What is
+//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`]; what other tools read:
+//! [`export`]. What to try it with: [`generate`].
 
 pub mod audit;
 pub mod billing;
@@ -41,6 +45,7 @@ pub mod contract;
 mod digest;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod generate;
 pub mod history;
 pub mod job;
@@ -60,3 +65,4 @@ pub mod stage;
 pub mod storage;
 pub mod toml_file;
 pub mod validate;
+pub mod view;

@@ -23,7 +23,7 @@ static FOLDERS: [(&str, Dir<'_>); 3] = [
     ("tests/models", include_dir!("$CARGO_MANIFEST_DIR/tests/models")),
 ];
 const CONFIG: &str = include_str!("../../gatefold.toml");
-const IGNORED: &str = "/lake/\n/keys/\n";
+const IGNORED: &str = "/lake/\n/lake-cloud/\n/keys/\n";
 const KEY_FILE: &str = "keys/pseudonym.key";
 const KEY_BYTES: usize = 32;
 

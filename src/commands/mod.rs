@@ -1,6 +1,7 @@
 //! A file a subcommand: its arguments and one `exec`, which returns the exit code.
 
 pub mod check;
+pub mod export;
 pub mod generate;
 pub mod init;
 pub mod lineage;
@@ -31,7 +32,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     }
     match command {
         Command::Init(args) => init::exec(&args, &global),
-        Command::Generate(args) => generate::exec(&args, &global),
+        Command::Generate(args) => block_on(generate::exec(&args, &global)),
         Command::Check(args) => block_on(check::exec(&args, &global)),
         Command::Plan(args) => block_on(plan::exec(&args, &global)),
         Command::Run(args) => block_on(run::exec(&args, &global)),
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Show(args) => block_on(show::exec(&args, &global)),
         Command::Query(args) => block_on(query::exec(&args, &global)),
         Command::Lineage(args) => block_on(lineage::exec(&args, &global)),
+        Command::Export(args) => export::exec(&args, &global),
         Command::Test(args) => block_on(test::exec(&args, &global)),
         Command::Schema(args) => schema::exec(&args),
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use gatefold::config::Config;
+
 use crate::support::{DAY, DAY_BEFORE, Sandbox};
 
 /// The sample of the page and of `make run`.
@@ -37,6 +39,17 @@ fn queries_give_the_results_that_the_page_shows() {
     let unasked =
         sandbox.tables().into_iter().filter(|table| !examples.iter().any(|example| example.sql.contains(table)));
     assert_eq!(unasked.collect::<Vec<_>>(), [""; 0], "tables without a question");
+}
+
+#[test]
+fn the_environment_of_the_page_on_bigquery_is_one() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/bigquery.md")).unwrap();
+    let environment = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.write("gatefold.toml", format!("[project]\nname = \"page\"\ndefault_env = \"prod\"\n\n{environment}"));
+    let config = Config::load(sandbox.root()).unwrap();
+    let bigquery = config.environment(None).unwrap().bigquery.as_ref().unwrap();
+    assert_eq!((bigquery.location.as_str(), bigquery.policy_tags.len()), ("EU", 2));
 }
 
 fn examples(page: &str) -> Vec<Example> {

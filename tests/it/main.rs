@@ -5,6 +5,8 @@ mod bad_places;
 mod bad_projects;
 mod bad_snapshots;
 mod checkpoint;
+mod checksums;
+mod cloud;
 mod commands;
 mod crash;
 mod docs;

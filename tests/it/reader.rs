@@ -94,7 +94,7 @@ impl Reader {
     }
 
     fn folder(&self, table: &TableName) -> PathBuf {
-        self.lake.root().join("tables").join(&table.dataset).join(&table.table)
+        self.lake.folder().unwrap().join("tables").join(&table.dataset).join(&table.table)
     }
 }
 

@@ -40,12 +40,18 @@ impl Sandbox {
         }
         let steps = ["effective_subscription", "erased", "held_subscription", "person", "user_product"];
         sandbox.keep("sql/steps", &steps);
+        sandbox.keep("sql/views", &["user_current"]);
         sandbox
     }
 
     /// What `gatefold init` makes: all jobs, models and contracts, and no data.
     pub fn whole() -> Self {
-        let sandbox = Sandbox { folder: tempfile::tempdir().unwrap() };
+        Sandbox::whole_in(&std::env::temp_dir())
+    }
+
+    /// The same in a folder of this folder.
+    pub fn whole_in(folder: &Path) -> Self {
+        let sandbox = Sandbox { folder: tempfile::tempdir_in(folder).unwrap() };
         sandbox.gatefold(["init"]).exits(0);
         sandbox
     }
