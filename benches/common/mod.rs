@@ -1,4 +1,6 @@
-//! What the benches share.
+//! What the benches share; each uses a part of it.
+
+#![allow(dead_code)]
 
 pub mod child;
 pub mod parts;

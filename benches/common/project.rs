@@ -56,7 +56,7 @@ impl Project {
 
     /// Leaves the snapshots and nothing that was made from them.
     pub fn forget_runs(&self) -> Result<()> {
-        for part in ["tables", "runs", "leases"] {
+        for part in ["tables", "runs", "leases", "receipts"] {
             match fs::remove_dir_all(self.root.join("lake").join(part)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}

@@ -35,7 +35,7 @@ struct Args {
     /// The size at which each job is measured by itself too.
     #[arg(long, default_value_t = 1_000_000)]
     jobs_at: u64,
-    /// The engine's limit; gatefold's own unless stated.
+    /// The engine's limit; 2 GiB, and with more accounts in proportion, unless stated.
     #[arg(long)]
     memory: Option<String>,
     /// What `cargo bench` adds to every call.
@@ -83,10 +83,10 @@ fn measure_day(accounts: u64, args: &Args) -> Result<Day> {
     project.prepare(accounts, 2, DAY)?;
     project.forget_runs()?;
     eprintln!("running the first day");
-    let first = run(&project, BEFORE, None, args)?;
-    let jobs = if accounts == args.jobs_at { each_job(&project, args)? } else { Vec::new() };
+    let first = run(&project, accounts, BEFORE, None, args)?;
+    let jobs = if accounts == args.jobs_at { each_job(&project, accounts, args)? } else { Vec::new() };
     eprintln!("running the next day");
-    let next = run(&project, DAY, None, args)?;
+    let next = run(&project, accounts, DAY, None, args)?;
     let events = project.events_of(&next.stdout)?;
     let verified = events.iter().filter(|event| event["event"] == "snapshot_verified");
     let input_rows = verified.filter_map(|event| event["rows"].as_u64()).sum();
@@ -95,14 +95,14 @@ fn measure_day(accounts: u64, args: &Args) -> Result<Day> {
 }
 
 /// Each job of the next day in turn; the lake is then as it was before.
-fn each_job(project: &Project, args: &Args) -> Result<Vec<JobCost>> {
+fn each_job(project: &Project, accounts: u64, args: &Args) -> Result<Vec<JobCost>> {
     let (tables, before) = (project.root.join("lake/tables"), project.root.join("before"));
     let _ = fs::remove_dir_all(&before);
     link(&tables, &before)?;
     let mut jobs = Vec::new();
     for name in job_names(project)? {
         eprintln!("running {name}");
-        let measured = run(project, DAY, Some(&name), args)?;
+        let measured = run(project, accounts, DAY, Some(&name), args)?;
         let events = project.events_of(&measured.stdout)?;
         let parts = Parts::of(&events).ok_or("the run's record is not whole")?;
         let rows = printed_rows(&measured.stdout)?;
@@ -113,12 +113,16 @@ fn each_job(project: &Project, args: &Args) -> Result<Vec<JobCost>> {
     Ok(jobs)
 }
 
-fn run(project: &Project, date: &str, job: Option<&str>, args: &Args) -> Result<Measured> {
+/// What spills costs more than what does not, which is another question than how the work grows.
+fn memory_mib(accounts: u64) -> u64 {
+    (accounts * 2800 / 1_000_000).max(2048)
+}
+
+fn run(project: &Project, accounts: u64, date: &str, job: Option<&str>, args: &Args) -> Result<Measured> {
     let mut command = project.gatefold();
     command.args(["run", "--date", date, "--format", "json"]).args(job);
-    if let Some(memory) = &args.memory {
-        command.args(["--memory", memory]);
-    }
+    let memory = args.memory.clone().unwrap_or_else(|| format!("{}MiB", memory_mib(accounts)));
+    command.args(["--memory", &memory]);
     measure(&mut command)
 }
 
