@@ -1,5 +1,7 @@
-# make run    sample snapshots, the daily jobs, two example queries
-# make test   format, lint, every test
+# make run        sample snapshots, the daily jobs, two example queries
+# make run-cloud  the same, published into a BigQuery on loopback and asked there with Google's client
+# make test       format, lint, every test
+# make cloud      a Cloud Storage and a BigQuery on loopback, kept in .cache/cloud, until Ctrl-C
 # make examples, make release, make bench, make clean
 
 CARGO ?= cargo
@@ -22,17 +24,48 @@ USERS = SELECT lifecycle_state, tier, count(*) AS users, count(*) FILTER (WHERE 
 HOURS = SELECT product_id, role, v_int AS audiobook_hours FROM value_proposition.product_feature_history \
 	WHERE feature_id = 'audiobook_hours' AND market = 'NO' AND is_current ORDER BY product_id, role
 
+# BigQuery drops days that are older than a table keeps them, and the views look back a week: this sample ends yesterday.
+CLOUD_UNTIL ?= $(shell python3 -c 'import datetime as d; print(d.datetime.now(d.timezone.utc).date() - d.timedelta(1))')
+CLOUD_FROM = $(shell python3 -c 'import datetime as d; print(d.date.fromisoformat("$(CLOUD_UNTIL)") - d.timedelta($(DAYS) - 1))')
+CLOUD_SAMPLE = lake-cloud/snapshots/.sample-$(ACCOUNTS)-$(DAYS)-$(CLOUD_UNTIL)-$(SEED)
+CLOUD_USERS = SELECT lifecycle_state, tier, COUNT(*) AS users, COUNTIF(is_paid) AS paid \
+	FROM users.user_daily WHERE snapshot_date = '$(CLOUD_UNTIL)' \
+	GROUP BY lifecycle_state, tier ORDER BY users DESC, lifecycle_state LIMIT 5
+CLOUD_FEATURES = SELECT * FROM value_proposition.product_feature_matrix ORDER BY feature_id
+
 # Python packages of the tests live here and nowhere else.
 CACHE ?= $(CURDIR)/.cache
 VENV = $(CACHE)/python
 export GATEFOLD_TEST_PYTHON = $(VENV)/bin/python
 
-.PHONY: run test build examples release bench fmt lint python clean
+# The loopback cloud needs another DuckDB than the readers of the lake.
+STORAGE_PORT ?= 4443
+BIGQUERY_PORT ?= 9050
+CLOUD_VENV = $(CACHE)/cloud-python
+export GATEFOLD_CLOUD_PYTHON = $(CLOUD_VENV)/bin/python
+
+# Readers of what is exported; each holds back the packages of the others.
+PEERS_DBT = $(CACHE)/peers-dbt
+PEERS_CONTRACTS = $(CACHE)/peers-contracts
+export GATEFOLD_PEERS_DBT_PYTHON = $(PEERS_DBT)/bin/python
+export GATEFOLD_PEERS_CONTRACTS_PYTHON = $(PEERS_CONTRACTS)/bin/python
+
+.PHONY: run run-cloud run-cloud-jobs test build examples release bench fmt lint python peers cloud cloud-python cloud-test clean
 
 run: build $(SAMPLE)
 	$(GATEFOLD) run --from $(FROM) --to $(UNTIL)
 	$(GATEFOLD) query "$(USERS)"
 	$(GATEFOLD) query "$(HOURS)"
+
+# The cloud runs as long as the jobs and the queries, or longer if it ran before.
+run-cloud: build cloud-python $(CLOUD_SAMPLE)
+	cd tests && $(GATEFOLD_CLOUD_PYTHON) -m cloud.alongside --root $(CACHE)/cloud -- $(MAKE) --no-print-directory -C .. run-cloud-jobs \
+		CLOUD_UNTIL=$(CLOUD_UNTIL)
+
+run-cloud-jobs:
+	$(GATEFOLD) run --env cloud --from $(CLOUD_FROM) --to $(CLOUD_UNTIL)
+	@cd tests && $(GATEFOLD_CLOUD_PYTHON) -m cloud.query "$(CLOUD_USERS)"
+	@cd tests && $(GATEFOLD_CLOUD_PYTHON) -m cloud.query "$(CLOUD_FEATURES)"
 
 build:
 	$(CARGO) build
@@ -44,7 +77,13 @@ $(SAMPLE): | build
 	rm -rf lake/tables lake/runs lake/leases lake/work
 	@touch $@
 
-test: fmt lint python
+$(CLOUD_SAMPLE): | build
+	$(GATEFOLD) generate --env cloud --accounts $(ACCOUNTS) --days $(DAYS) --until $(CLOUD_UNTIL) --seed $(SEED)
+	@rm -f lake-cloud/snapshots/.sample-*
+	rm -rf lake-cloud/tables lake-cloud/runs lake-cloud/leases lake-cloud/receipts lake-cloud/work
+	@touch $@
+
+test: fmt lint python peers cloud-test
 	$(CARGO) test --quiet
 	$(CARGO) build --quiet
 	$(GATEFOLD) check
@@ -80,6 +119,31 @@ $(VENV)/.ready: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement tests/requirements.txt
 	@touch $@
 
+peers: $(PEERS_DBT)/.ready $(PEERS_CONTRACTS)/.ready
+
+$(PEERS_DBT)/.ready: tests/peers/requirements.txt
+$(PEERS_CONTRACTS)/.ready: tests/peers/requirements-contracts.txt
+
+# An older pip takes dbt's parser for one that must be built, with tools that it would download.
+$(PEERS_DBT)/.ready $(PEERS_CONTRACTS)/.ready:
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip
+	$(@D)/bin/python -m pip install --quiet --only-binary=:all: --requirement $<
+	@touch $@
+
+cloud: cloud-python
+	cd tests && $(GATEFOLD_CLOUD_PYTHON) -m cloud --root $(CACHE)/cloud --storage-port $(STORAGE_PORT) --bigquery-port $(BIGQUERY_PORT)
+
+cloud-test: cloud-python
+	$(GATEFOLD_CLOUD_PYTHON) -m pytest --quiet tests/cloud
+
+cloud-python: $(CLOUD_VENV)/.ready
+
+$(CLOUD_VENV)/.ready: tests/cloud/requirements.txt
+	python3 -m venv $(CLOUD_VENV)
+	$(CLOUD_VENV)/bin/python -m pip install --quiet --requirement tests/cloud/requirements.txt
+	@touch $@
+
 release:
 	$(CARGO) build --release
 
@@ -88,4 +152,4 @@ bench:
 	$(CARGO) bench --bench daily
 
 clean:
-	rm -rf lake examples/*/lake .cache
+	rm -rf lake lake-cloud examples/*/lake .cache
