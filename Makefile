@@ -83,6 +83,8 @@ $(CLOUD_SAMPLE): | build
 	rm -rf lake-cloud/tables lake-cloud/runs lake-cloud/leases lake-cloud/receipts lake-cloud/work
 	@touch $@
 
+# A thread of a test has a quarter of the stack that the program gives to its own, and futures of the quick build are large.
+test: export RUST_MIN_STACK = 8388608
 test: fmt lint python peers cloud-test
 	$(CARGO) test --quiet
 	$(CARGO) build --quiet

@@ -120,7 +120,8 @@ impl Http {
 
     /// Sends until there is an answer, by the one policy.
     pub async fn call<T: DeserializeOwned>(&self, doing: &str, request: &Request) -> Result<T, Failure> {
-        self.policy.run(doing, || self.once(request)).await
+        // On the heap: every act on the warehouse awaits calls, and its own future would hold them all.
+        Box::pin(self.policy.run(doing, || self.once(request))).await
     }
 
     /// Sends once, and once more with another token when this one is refused: it may have ended on the way.
