@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::contract::SnapshotContract;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::{Job, JobFile, Scope, Steps};
 use crate::names::{JobName, SnapshotName};
-use crate::toml_file::TomlFile;
+use crate::toml_file::{TomlFile, files_of};
 use crate::view::View;
 
 const JOBS_FOLDER: &str = "jobs";
@@ -41,12 +41,12 @@ impl Project {
     pub fn load(root: &Path) -> Result<Self> {
         let config = Config::load(root)?;
         let mut snapshots: BTreeMap<SnapshotName, SnapshotContract> = BTreeMap::new();
-        for (stem, path) in toml_files(root, SNAPSHOTS_FOLDER)? {
+        for (stem, path) in files_of(root, SNAPSHOTS_FOLDER, "toml")? {
             let name = SnapshotName::new(stem).map_err(|error| error.with("file", path.display()))?;
             snapshots.insert(name.clone(), SnapshotContract::parse(name, TomlFile::read(root, &path)?)?);
         }
         let mut files: BTreeMap<JobName, JobFile> = BTreeMap::new();
-        for (stem, path) in toml_files(root, JOBS_FOLDER)? {
+        for (stem, path) in files_of(root, JOBS_FOLDER, "toml")? {
             let name = JobName::new(stem).map_err(|error| error.with("file", path.display()))?;
             files.insert(name, JobFile::read(root, &path)?);
         }
@@ -72,25 +72,6 @@ impl Project {
     pub fn select(&self, selectors: &[String]) -> Result<Vec<JobName>> {
         select::select(&self.jobs, &self.order, selectors)
     }
-}
-
-/// The TOML files of a folder by their stems, sorted; a folder that does not exist has none.
-pub(crate) fn toml_files(root: &Path, folder: &str) -> Result<BTreeMap<String, PathBuf>> {
-    let unreadable =
-        |error: std::io::Error| Error::project(format!("the folder '{folder}' cannot be read")).source(error);
-    if !root.join(folder).exists() {
-        return Ok(BTreeMap::new());
-    }
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(root.join(folder)).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
-            continue;
-        }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        files.insert(stem, Path::new(folder).join(path.file_name().unwrap_or_default()));
-    }
-    Ok(files)
 }
 
 /// In SQL snapshots, steps and tables stand side by side, so a name is one of them.

@@ -4,6 +4,7 @@
 //! value stands, so that what is found wrong later points at it as well.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
@@ -140,6 +141,29 @@ pub fn read_text(root: &Path, path: &Path) -> Result<String> {
             .with("line", line + 1)
             .hint("save the file as UTF-8")
     })
+}
+
+/// The files of a folder of the project that have an extension, relative to `root`, by their stems, sorted; a folder that does
+/// not exist has none.
+///
+/// # Errors
+/// `Project`: the folder cannot be read.
+pub fn files_of(root: &Path, folder: &str, extension: &str) -> Result<BTreeMap<String, PathBuf>> {
+    let unreadable =
+        |error: std::io::Error| Error::project(format!("the folder '{folder}' cannot be read")).source(error);
+    if !root.join(folder).exists() {
+        return Ok(BTreeMap::new());
+    }
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(root.join(folder)).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_none_or(|found| found != extension) || !path.is_file() {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(stem, Path::new(folder).join(path.file_name().unwrap_or_default()));
+    }
+    Ok(files)
 }
 
 /// "did you mean 'x'?" when one is near, or else all there are.

@@ -11,7 +11,7 @@ use sqlparser::parser::Parser;
 use crate::digest::digest;
 use crate::error::{Error, Result, did_you_mean};
 use crate::names::TableName;
-use crate::toml_file::read_text;
+use crate::toml_file::{files_of, read_text};
 
 const FOLDER: &str = "sql/views";
 
@@ -36,7 +36,7 @@ impl View {
     /// a job nor a view, or views read each other in a circle.
     pub fn load(root: &Path, tables: &BTreeSet<TableName>) -> Result<Vec<View>> {
         let mut views = BTreeMap::new();
-        for path in files(root)? {
+        for path in files_of(root, FOLDER, "sql")?.into_values() {
             let view = View::parse(&path, read_text(root, &path)?)?;
             if let Some(twice) = views.insert(view.name.clone(), view) {
                 return Err(Error::project(format!("the view {} is written twice", twice.name))
@@ -84,23 +84,6 @@ impl View {
     pub fn fingerprint(&self) -> String {
         digest([self.sql.as_str(), self.description.as_str()])
     }
-}
-
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable =
-        |error: std::io::Error| Error::project(format!("the folder '{FOLDER}' cannot be read")).source(error);
-    if !root.join(FOLDER).exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(root.join(FOLDER)).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            files.push(Path::new(FOLDER).join(path.file_name().unwrap_or_default()));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn in_order(mut waiting: BTreeMap<TableName, View>) -> Result<Vec<View>> {

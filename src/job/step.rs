@@ -15,7 +15,7 @@ use crate::contract::{Location, check_column_name};
 use crate::engine::plan_error;
 use crate::error::{Error, Result};
 use crate::names::SnapshotName;
-use crate::toml_file::{read_text, suggest};
+use crate::toml_file::{files_of, read_text, suggest};
 
 const FOLDER: &str = "sql/steps";
 
@@ -42,7 +42,7 @@ impl Steps {
     /// `Project`: a file is no single SELECT, reads what is neither a snapshot nor a step, or reads itself in the end.
     pub(crate) fn load(root: &Path, is_snapshot: impl Fn(&str) -> Option<SnapshotName>) -> Result<Self> {
         let mut texts = BTreeMap::new();
-        for file in files(root)? {
+        for file in files_of(root, FOLDER, "sql")?.into_values() {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             check_column_name(&name).map_err(|error| error.with("file", file.display()))?;
             if is_snapshot(&name).is_some() {
@@ -125,24 +125,6 @@ impl Step {
             steps: BTreeSet::new(),
         }
     }
-}
-
-/// The step files, relative to the project, sorted.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let folder = root.join(FOLDER);
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let unreadable = |error| Error::project(format!("the folder '{FOLDER}' cannot be read")).source(error);
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_file() && path.extension().is_some_and(|extension| extension == "sql") {
-            files.push(Path::new(FOLDER).join(path.file_name().unwrap_or_default()));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 impl Job {

@@ -10,10 +10,10 @@ use crate::contract::{Column, distinct, not_blank};
 use crate::error::Result;
 use crate::job::Job;
 use crate::names::{JobName, SnapshotDate};
-use crate::project::{Project, toml_files};
+use crate::project::Project;
 use crate::pseudonym::PseudonymKey;
 use crate::storage::Storage;
-use crate::toml_file::{At, TomlFile, suggest};
+use crate::toml_file::{At, TomlFile, files_of, suggest};
 
 /// Reads every test of the project, in the order of the files.
 ///
@@ -21,7 +21,7 @@ use crate::toml_file::{At, TomlFile, suggest};
 /// `Project`, with `file:line:column`: the first thing found wrong.
 pub fn load(project: &Project) -> Result<Vec<ModelTest>> {
     let mut tests = Vec::new();
-    for path in toml_files(&project.root, FOLDER)?.into_values() {
+    for path in files_of(&project.root, FOLDER, "toml")?.into_values() {
         tests.extend(read_file(project, &TomlFile::read(&project.root, &path)?)?);
     }
     Ok(tests)

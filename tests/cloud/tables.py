@@ -107,6 +107,7 @@ class Tables:
     def create(self, ref: TableRef, resource: dict[str, Any]) -> None:
         """The table in the engine and in the emulator's catalogue."""
         fields = fields_of(resource)
+        # DuckDB has no table without a column; this is the name that the emulator itself gives to the one of an empty schema.
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in engine_columns(fields)) or "__placeholder INTEGER"
         self.execute(f"CREATE TABLE {engine_name(ref)} ({columns})")
         self.context.catalog.create_table(self._meta(ref, resource, None))
