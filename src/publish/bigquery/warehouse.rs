@@ -230,6 +230,12 @@ impl Warehouse {
             true => self.load_target(part, uris, schema, lease, staged.attempt).await?,
             false => self.copy(part, staged.attempt).await?,
         };
+        if part.is_whole() && !loaded_alike(&staged, &shown) {
+            return Err(Error::new(ErrorKind::CheckBlocked, "the files changed between the load that was compared and the one that was shown")
+                .with("compared", &staged.job_id)
+                .with("shown", &shown.job_id)
+                .hint("nobody may change a file of the lake or of the staging bucket: find out who did, then run again with --force"));
+        }
         Ok((shown.job_id, scanned))
     }
 
@@ -382,6 +388,12 @@ impl Part<'_> {
     fn is_whole(&self) -> bool {
         !matches!(self.partition, crate::names::Partition::Day(_))
     }
+}
+
+/// Whether two loads of the same files took in as many rows and bytes: what was compared is what is shown.
+fn loaded_alike(compared: &Finished, shown: &Finished) -> bool {
+    let told = |finished: &Finished| (finished.output_rows, finished.output_bytes);
+    told(compared) == told(shown)
 }
 
 pub(super) fn is_of(shown: &Shown, part: &Part<'_>, created: &str) -> bool {
