@@ -26,7 +26,7 @@
 //!
 //! # Modules in reading order
 //!
-//! What is written: [`names`], [`contract`], [`job`], [`config`], [`project`]. What it means for a date: [`plan`],
+//! What is written: [`names`], [`contract`], [`job`], [`promise`], [`config`], [`project`]. What it means for a date: [`plan`],
 //! [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
 //! What happens to the data: [`snapshot`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
 //! [`audit`], [`publish`], whose module [`publish::bigquery`] is the warehouse. What analysts read: [`view`]. Where the bytes
@@ -56,6 +56,7 @@ pub mod names;
 pub mod pipeline;
 pub mod plan;
 pub mod project;
+pub mod promise;
 pub mod pseudonym;
 pub mod publish;
 pub mod record;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use chrono::Timelike;
+
 use crate::config::BigQuery;
 use crate::contract::ColumnType;
 use crate::error::Result;
@@ -198,12 +200,14 @@ fn table(project: &Project, job: &Job) -> Table {
     }
 }
 
-/// What `dbt source freshness` asks: a day is late when, at the hour that is promised, the day before it is the latest.
+/// What `dbt source freshness` asks: a day is late when, at the hour that is promised, the day before it is the latest, or when
+/// it is older than it may be.
 fn freshness(job: &Job) -> Option<(String, Freshness)> {
     let (promise, partition) = (job.promise.as_ref()?, days(&job.table)?);
-    let hours = chrono::Timelike::hour(&promise.ready_by) + u32::from(chrono::Timelike::minute(&promise.ready_by) > 0);
     // From the begin of the day on: that day, the next, and the hours of the third.
-    let error_after = Age { count: 48 + hours, period: "hour" };
+    let ready_by = promise.ready_by.map(|time| 48 + time.hour() + u32::from(time.minute() > 0));
+    let aged = promise.max_age_hours.map(|hours| 24 + hours.ceil() as u32);
+    let error_after = Age { count: ready_by.into_iter().chain(aged).min()?, period: "hour" };
     let filter = partition.require_filter.then(|| last_days(&partition.column));
     Some((format!("timestamp(`{}`)", partition.column), Freshness { error_after, filter }))
 }

@@ -135,8 +135,8 @@ fn promises(job: &Job) -> Vec<Sla> {
     let mut promises = Vec::new();
     let element =
         job.table.partition.as_ref().map(|partition| format!("{}.{}", job.table.name.table, partition.column));
-    if let Some(promise) = &job.promise {
-        let ready_by = promise.ready_by.format("%H:%M");
+    if let Some(ready_by) = job.promise.as_ref().and_then(|promise| promise.ready_by) {
+        let ready_by = ready_by.format("%H:%M");
         promises.push(Sla {
             property: "timeOfAvailability",
             value: format!("{ready_by}+00:00"),
@@ -150,6 +150,15 @@ fn promises(job: &Job) -> Vec<Sla> {
             unit: Some("d"),
             element: element.clone(),
             description: "Once a day.".to_owned(),
+        });
+    }
+    if let Some(hours) = job.promise.as_ref().and_then(|promise| promise.max_age_hours) {
+        promises.push(Sla {
+            property: "latency",
+            value: hours.to_string(),
+            unit: Some("h"),
+            element: element.clone(),
+            description: format!("The newest day ended at most {hours} hours ago."),
         });
     }
     let expire_days = job.table.partition.as_ref().filter(|_| job.table.mode == Mode::Partition);

@@ -15,6 +15,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::contract::{Column, Location, PiiClass, schema_of};
 use crate::names::{JobName, SnapshotName, TableName};
+use crate::promise::Promise;
 
 pub(crate) use checks::{CheckReader, read_bounds};
 pub use history::{IS_CURRENT, PickedRows, VALID_FROM, VALID_TO, rejected_name};
@@ -212,10 +213,4 @@ pub struct Declassify {
     pub class: PiiClass,
     pub reason: String,
     pub at: Location,
-}
-
-/// When the table must be there: `ready_by` on the day after the snapshot date, UTC.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promise {
-    pub ready_by: chrono::NaiveTime,
 }

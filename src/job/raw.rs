@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::contract::{PiiClass, RawColumn};
 use crate::error::Result;
+use crate::promise::RawPromise;
 use crate::toml_file::{At, TomlFile};
 
 /// What a job reads, the table it makes, the checks that guard it, its promise.
@@ -146,15 +147,6 @@ pub(crate) struct RawKeepOpen {
     /// A file with one SELECT of one column, the values in doubt. It reads the job's inputs and, of each snapshot among
     /// them, the rows of the day that were set aside, as rejected_<snapshot>.
     pub sql: At<String>,
-}
-
-/// When the table must be there.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Promise")]
-pub(crate) struct RawPromise {
-    /// HH:MM, UTC, on the day after the snapshot date.
-    pub ready_by: At<String>,
 }
 
 /// A column that has a lower class than what it derives from.

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::NaiveTime;
-
 use super::checks::{CheckReader, Related};
 use super::history::{read_forget, read_history, read_keep_open};
 use super::raw::{RawInput, RawInputTable, RawJob, RawMode, RawPartition, RawTable, RawUnit};
-use super::{Input, InputSource, Job, Mode, PartitionSpec, PartitionUnit, Promise, Step, Steps, TableSpec, declassify};
+use super::{Input, InputSource, Job, Mode, PartitionSpec, PartitionUnit, Step, Steps, TableSpec, declassify};
 use crate::config::Config;
 use crate::contract::{Column, ColumnSet, ColumnType, PiiClass, SnapshotContract, distinct, not_blank, read_columns};
 use crate::error::{Error, Result};
@@ -97,7 +95,7 @@ impl Job {
             steps,
             checks,
             declassify,
-            promise: raw.promise.as_ref().map(|promise| ready_by(file, &promise.ready_by)).transpose()?,
+            promise: raw.promise.as_ref().map(|promise| promise.read(file)).transpose()?,
             table,
             file: file.path.clone(),
             text: file.text.clone(),
@@ -119,12 +117,6 @@ fn read_tags(file: &TomlFile, tags: &[At<String>]) -> Result<Vec<String>> {
         }
     }
     Ok(tags.iter().map(At::to_string).collect())
-}
-
-fn ready_by(file: &TomlFile, text: &At<String>) -> Result<Promise> {
-    NaiveTime::parse_from_str(text, "%H:%M").map(|ready_by| Promise { ready_by }).map_err(|_| {
-        file.error(text.span(), format!("'{text}' is not a time of day")).hint("write HH:MM in UTC: \"06:00\"")
-    })
 }
 
 /// A file with a SELECT that the job's file names, and its text.

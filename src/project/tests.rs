@@ -97,7 +97,7 @@ fn a_job_is_read_whole() {
     assert_eq!(job.inputs[0].source, InputSource::Snapshot(SnapshotName::new("account").unwrap()));
     assert_eq!(job.inputs[0].at.to_string(), "jobs/users.toml:5:11");
     assert_eq!((job.sql_file.as_path(), job.sql.as_str()), (Path::new("sql/users.sql"), "select 1"));
-    assert_eq!(job.promise.as_ref().unwrap().ready_by.to_string(), "06:00:00");
+    assert_eq!(job.promise.as_ref().unwrap().ready_by, chrono::NaiveTime::from_hms_opt(6, 0, 0));
     let range = CheckKind::Range { column: "rank".into(), min: Some("0".into()), max: Some("9".into()) };
     assert_eq!((&job.checks[0].kind, job.checks[0].severity), (&range, Severity::Warn));
     assert_eq!(job.checks[0].at.to_string(), "jobs/users.toml:22:1");
