@@ -2,6 +2,7 @@
 
 mod budget;
 pub mod checksum;
+mod compare;
 mod explain;
 mod forecast;
 mod http;
@@ -14,6 +15,7 @@ pub mod query;
 mod receipt;
 pub mod resource;
 pub mod schema;
+mod show;
 #[cfg(test)]
 mod testing;
 pub mod upload;
