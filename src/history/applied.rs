@@ -76,8 +76,23 @@ impl Applied {
         self.0.get(&date)
     }
 
+    /// The earliest first.
+    pub fn days(&self) -> impl DoubleEndedIterator<Item = (SnapshotDate, &AppliedDay)> {
+        self.0.iter().map(|(date, day)| (*date, day))
+    }
+
     pub fn latest(&self) -> Option<SnapshotDate> {
         self.0.keys().next_back().copied()
+    }
+
+    /// Days that build on this one.
+    pub fn days_after(&self, date: SnapshotDate) -> impl Iterator<Item = SnapshotDate> {
+        self.0.range(date..).map(|(day, _)| *day).filter(move |day| *day > date)
+    }
+
+    /// The days, in order.
+    pub fn dates(&self) -> impl Iterator<Item = SnapshotDate> {
+        self.0.keys().copied()
     }
 
     pub fn has_before(&self, date: SnapshotDate) -> bool {

@@ -24,6 +24,11 @@ pub fn files_as_of(table: &LakeTable, date: SnapshotDate) -> Vec<&LakeFile> {
     table.files.iter().filter(|file| HistoryFile::matters_as_of(file, date)).collect()
 }
 
+/// Whether the statistics tell that every row of the file was open at the end of the day.
+pub fn is_whole_as_of(file: &LakeFile, date: SnapshotDate) -> bool {
+    HistoryFile::is_whole_as_of(file, date)
+}
+
 /// The rows of `files_as_of` that were open at the end of the day, as they were then.
 pub fn rows_as_of(context: &SessionContext, rows: ParquetTable, date: SnapshotDate) -> Result<Arc<dyn TableProvider>> {
     view(context, rows, date).map_err(engine_error)

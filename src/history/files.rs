@@ -81,6 +81,14 @@ impl HistoryFile {
         let over = closed && file.greatest(VALID_TO).and_then(instant).is_some_and(|to| to <= date.begin());
         begun && !over
     }
+
+    pub fn is_whole_as_of(file: &LakeFile, date: SnapshotDate) -> bool {
+        let begun = file.greatest(VALID_FROM).and_then(instant).is_some_and(|from| from <= date.as_of());
+        let open = file.nulls(VALID_TO) == Some(file.rows);
+        let closed_later = file.nulls(VALID_TO) == Some(0)
+            && file.least(VALID_TO).and_then(instant).is_some_and(|to| to > date.as_of());
+        begun && (open || closed_later)
+    }
 }
 
 impl Month {

@@ -25,7 +25,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
 pub use applied::{Again, Applied, AppliedDay, Due};
-pub use as_of::{files_as_of, rows_as_of};
+pub use as_of::{files_as_of, is_whole_as_of, rows_as_of};
 
 use crate::engine::{DataFile, Engine, Joins, ParquetTable};
 use crate::error::Result;
@@ -35,6 +35,7 @@ use crate::publish::{LakeFile, LakeTable, widened};
 use crate::stage::{Staged, StagedFile};
 use crate::storage::Storage;
 use files::{HistoryFile, Kind};
+pub(crate) use rows::RowSet;
 use state::State;
 
 /// A day that is to be taken into a history.

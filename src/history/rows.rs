@@ -6,7 +6,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 
 /// Some rows of a file, by their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RowSet {
+pub(crate) struct RowSet {
     rows: usize,
     /// The first row's is the lowest bit of the first byte, as in Arrow.
     bits: Vec<u8>,

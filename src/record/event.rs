@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::process::ProcessId;
+use crate::error::Error;
 use crate::history::Counts;
 use crate::job::Severity;
 use crate::names::{JobName, RunId, SnapshotDate, SnapshotName, TableName};
@@ -144,10 +145,29 @@ pub enum What {
         /// `ErrorKind::as_str` of the error.
         kind: String,
         exit_code: u8,
+        /// The whole error in one line.
         message: String,
+        /// The error by its parts; a record of old has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<ErrorRecord>,
     },
-    /// A job upstream failed.
+    /// A job upstream failed; or, in a backfill, so much that nothing new begins.
     JobSkipped { job: JobName, because: JobName },
+    /// The table was not there when it was promised, or is not there yet.
+    PromiseMissed {
+        job: JobName,
+        table: TableName,
+        partition: String,
+        date: SnapshotDate,
+        /// `ready by 06:00 UTC`
+        promise: String,
+        #[serde(with = "super::instant")]
+        deadline: DateTime<Utc>,
+        /// From the deadline until the table was there, or until the run ended.
+        late_by_seconds: u64,
+        /// Whether the run made it visible, too late.
+        ready: bool,
+    },
     /// Always the last event. A run without it is still running, or died.
     RunFinished { outcome: Ending, exit_code: u8, elapsed_ms: u64 },
 }
@@ -189,6 +209,7 @@ impl What {
             What::UpToDate { .. } => "up_to_date",
             What::JobFailed { .. } => "job_failed",
             What::JobSkipped { .. } => "job_skipped",
+            What::PromiseMissed { .. } => "promise_missed",
             What::RunFinished { .. } => "run_finished",
         }
     }
@@ -264,6 +285,31 @@ pub struct CheckRecord {
 enum SeverityText {
     Block,
     Warn,
+}
+
+/// What an error tells, as [`Error`] keeps it apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorRecord {
+    /// What happened.
+    pub message: String,
+    /// Where, in the order given.
+    pub context: Vec<(String, String)>,
+    /// Why, the outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for ErrorRecord {
+    fn from(error: &Error) -> Self {
+        ErrorRecord {
+            message: error.message().to_owned(),
+            context: error.context().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            causes: error.causes(),
+            hint: error.hint_text().map(str::to_owned),
+        }
+    }
 }
 
 /// How a run came to its end.
@@ -415,8 +461,19 @@ pub(super) mod tests {
                 kind: "check_blocked".into(),
                 exit_code: 12,
                 message: "1 check blocks".into(),
+                error: Some(ErrorRecord::from(&Error::project("1 check blocks").with("table", "t").hint("mend it"))),
             },
             What::JobSkipped { job: job("user_history"), because: job("user_daily") },
+            What::PromiseMissed {
+                job: job("user_daily"),
+                table: TableName::new("users", "user_daily").unwrap(),
+                partition: "2026-11-20".into(),
+                date: "2026-11-20".parse().unwrap(),
+                promise: "ready by 06:00 UTC".into(),
+                deadline: "2026-11-21T06:00:00Z".parse().unwrap(),
+                late_by_seconds: 61,
+                ready: true,
+            },
             finished(Ending::UpToDate, 0),
         ]
     }

@@ -1,4 +1,4 @@
-//! Reading the records of runs: which there are, what each did, and from which inputs a partition was made.
+//! Reading the records of runs: which there are, and what each did.
 //!
 //! Reading is forgiving where the record is damaged or newer than this program: such an event becomes a warning, and all
 //! others still count. It is strict about what it concludes: nothing is taken as audited unless the record says so.
@@ -11,8 +11,9 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 use serde::Serialize;
 
-use super::event::{Event, What};
+use super::event::Event;
 use super::log::{RUNS, folder};
+use super::made::{READ_AHEAD as EVENTS_AHEAD, find};
 use super::summary::{RunSummary, summarise};
 use crate::error::{Error, Result};
 use crate::names::{JobName, RunId, SnapshotDate};
@@ -24,11 +25,11 @@ const READ_AHEAD: usize = 8;
 /// Run ids that an error offers.
 const CANDIDATES: usize = 5;
 
-/// Which runs to list: those of a date, those that named a job, and at most so many.
+/// Which runs to list: those of a date, those that named one of some jobs, and at most so many.
 #[derive(Debug, Clone)]
 pub struct Filter {
     pub date: Option<SnapshotDate>,
-    pub job: Option<JobName>,
+    pub jobs: Option<Vec<JobName>>,
     pub limit: usize,
 }
 
@@ -43,7 +44,9 @@ pub struct RunHistory {
 
 /// The runs that fit, newest first.
 pub async fn list(lake: &Storage, filter: &Filter) -> Result<Vec<RunSummary>> {
-    let wanted = |summary: &RunSummary| filter.job.as_ref().is_none_or(|job| summary.jobs.contains(job));
+    let wanted = |summary: &RunSummary| {
+        filter.jobs.as_ref().is_none_or(|jobs| jobs.iter().any(|job| summary.jobs.contains(job)))
+    };
     stream::iter(runs(lake, filter.date).await?)
         .map(|(run_id, date)| load(lake, run_id, date))
         .buffered(READ_AHEAD)
@@ -55,6 +58,11 @@ pub async fn list(lake: &Storage, filter: &Filter) -> Result<Vec<RunSummary>> {
 
 /// One run, by its id or by the beginning of it that fits no other.
 pub async fn read(lake: &Storage, id_or_prefix: &str) -> Result<RunHistory> {
+    if let Ok(run_id) = id_or_prefix.parse()
+        && let Some((date, objects)) = find(lake, &dates(lake).await?, &run_id).await?
+    {
+        return Ok(told(lake, run_id, date, &objects).await);
+    }
     let all = runs(lake, None).await?;
     let fitting: Vec<&(RunId, SnapshotDate)> =
         all.iter().filter(|(run_id, _)| run_id.as_str().starts_with(id_or_prefix)).collect();
@@ -72,35 +80,16 @@ pub async fn read(lake: &Storage, id_or_prefix: &str) -> Result<RunHistory> {
     }
 }
 
-/// What the files of a job were made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    pub date: SnapshotDate,
-    /// Of the inputs, when the files passed their audit and the record says so in full.
-    pub fingerprint: Option<String>,
+/// The events of one run of a date that can be read.
+pub async fn events_of(lake: &Storage, run_id: &RunId, date: SnapshotDate) -> Result<Vec<Event>> {
+    Ok(load(lake, run_id.clone(), date).await?.map(|run| run.events).unwrap_or_default())
 }
 
-/// What a run made the files of a job from, so that a later run learns it of the visible partition. `None` when the run's
-/// record is gone.
-pub async fn origin(lake: &Storage, run_id: &RunId, job: &JobName) -> Result<Option<Origin>> {
-    for date in subfolders::<SnapshotDate>(lake, &Path::from(RUNS)).await? {
-        let objects = lake.list(&folder(date, run_id)).await?;
-        if !objects.is_empty() {
-            let (events, _) = events(lake, run_id, &objects).await;
-            return Ok(Some(Origin { date, fingerprint: audited_fingerprint(&events, job) }));
-        }
-    }
-    Ok(None)
-}
-
-fn audited_fingerprint(events: &[Event], of: &JobName) -> Option<String> {
-    let passed =
-        events.iter().any(|event| matches!(&event.what, What::Audited { job, blocked: false, .. } if job == of));
-    let fingerprint = events.iter().find_map(|event| match &event.what {
-        What::InputsResolved { job, fingerprint, .. } if job == of => Some(fingerprint.clone()),
-        _ => None,
-    });
-    fingerprint.filter(|_| passed)
+/// The dates that runs were for, the earliest first.
+pub(super) async fn dates(lake: &Storage) -> Result<Vec<SnapshotDate>> {
+    let mut dates = subfolders(lake, &Path::from(RUNS)).await?;
+    dates.sort();
+    Ok(dates)
 }
 
 /// Every run's folder, newest run first.
@@ -119,7 +108,7 @@ async fn runs(lake: &Storage, date: Option<SnapshotDate>) -> Result<Vec<(RunId, 
 }
 
 /// The folders directly below one, as far as their names are of the kind that is looked for.
-async fn subfolders<N: FromStr>(lake: &Storage, prefix: &Path) -> Result<Vec<N>> {
+pub(super) async fn subfolders<N: FromStr>(lake: &Storage, prefix: &Path) -> Result<Vec<N>> {
     let listed = lake.store().list_with_delimiter(Some(prefix)).await;
     let listed = listed.map_err(|error| lake.failed("list", prefix, error))?;
     Ok(listed.common_prefixes.iter().filter_map(|path| path.filename()?.parse().ok()).collect())
@@ -133,22 +122,32 @@ fn offer<'a>(runs: impl Iterator<Item = &'a (RunId, SnapshotDate)>) -> String {
 /// `None` for an empty folder: nothing happened there.
 async fn load(lake: &Storage, run_id: RunId, date: SnapshotDate) -> Result<Option<RunHistory>> {
     let objects = lake.list(&folder(date, &run_id)).await?;
-    let Some(first_seen) = objects.iter().map(|object| object.last_modified).min() else { return Ok(None) };
-    let (events, warnings) = events(lake, &run_id, &objects).await;
-    let summary = summarise(run_id, date, &events, first_seen, Utc::now());
-    Ok(Some(RunHistory { summary, events, warnings }))
+    if objects.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(told(lake, run_id, date, &objects).await))
+}
+
+async fn told(lake: &Storage, run_id: RunId, date: SnapshotDate, objects: &[ObjectMeta]) -> RunHistory {
+    let now = Utc::now();
+    let first_seen = objects.iter().map(|object| object.last_modified).min().unwrap_or(now);
+    let (events, warnings) = events(lake, &run_id, objects).await;
+    let summary = summarise(run_id, date, &events, first_seen, now);
+    RunHistory { summary, events, warnings }
 }
 
 /// The events by number, and a warning for each that is missing or cannot be read.
 async fn events(lake: &Storage, run_id: &RunId, objects: &[ObjectMeta]) -> (Vec<Event>, Vec<String>) {
     let (mut events, mut warnings) = (Vec::new(), Vec::new());
     let mut before = 0;
-    for (n, path) in numbered(objects) {
+    let files = stream::iter(numbered(objects));
+    let mut read = files.map(async |(n, path)| (n, path, event(lake, run_id, n, path).await)).buffered(EVENTS_AHEAD);
+    while let Some((n, path, event)) = read.next().await {
         if n > before + 1 {
             warnings.push(missing(before + 1, n - 1));
         }
         before = n;
-        match event(lake, run_id, n, path).await {
+        match event {
             Ok(event) => events.push(event),
             Err(why) => warnings.push(format!("{} cannot be read: {why}", path.filename().unwrap_or_default())),
         }
@@ -158,7 +157,7 @@ async fn events(lake: &Storage, run_id: &RunId, objects: &[ObjectMeta]) -> (Vec<
 
 /// The event files by number; other files in the folder are not the record's. The number is compared as one, since the
 /// ten-thousandth event has a longer name.
-fn numbered(objects: &[ObjectMeta]) -> Vec<(u32, &Path)> {
+pub(super) fn numbered(objects: &[ObjectMeta]) -> Vec<(u32, &Path)> {
     let number = |path: &Path| path.filename()?.strip_suffix(".json")?.split_once('-')?.0.parse().ok();
     let mut found: Vec<(u32, &Path)> =
         objects.iter().filter_map(|object| Some((number(&object.location)?, &object.location))).collect();
@@ -166,11 +165,11 @@ fn numbered(objects: &[ObjectMeta]) -> Vec<(u32, &Path)> {
     found
 }
 
-fn missing(first: u32, last: u32) -> String {
+pub(super) fn missing(first: u32, last: u32) -> String {
     if first == last { format!("event {first} is missing") } else { format!("events {first} to {last} are missing") }
 }
 
-async fn event(lake: &Storage, run_id: &RunId, n: u32, path: &Path) -> Result<Event, String> {
+pub(super) async fn event(lake: &Storage, run_id: &RunId, n: u32, path: &Path) -> Result<Event, String> {
     let bytes = lake.read(path).await.map_err(|error| error.causes().pop().unwrap_or_else(|| error.to_string()))?;
     let event: Event = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
     if (event.n, &event.run_id) != (n, run_id) {
@@ -180,29 +179,30 @@ async fn event(lake: &Storage, run_id: &RunId, n: u32, path: &Path) -> Result<Ev
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::super::event::Ending;
-    use super::super::event::tests::{audited, finished, job, published, resolved, started};
+    use super::super::event::What;
+    use super::super::event::tests::{audited, finished, job, published, started};
     use super::super::log::Recorder;
     use super::super::process::ProcessId;
     use super::super::summary::Outcome;
     use super::*;
     use crate::error::ErrorKind;
 
-    fn lake() -> (tempfile::TempDir, Storage) {
+    pub fn lake() -> (tempfile::TempDir, Storage) {
         let folder = tempfile::tempdir().unwrap();
         let lake = Storage::open_local(folder.path()).unwrap();
         (folder, lake)
     }
 
-    fn run_id(second: i64) -> RunId {
+    pub fn run_id(second: i64) -> RunId {
         RunId::new(DateTime::UNIX_EPOCH + TimeDelta::seconds(second), 0xa)
     }
 
     /// A run of some jobs on a date, with some events.
-    async fn record(lake: &Storage, second: i64, date: &str, jobs: &[&str], whats: Vec<What>) -> RunId {
+    pub async fn record(lake: &Storage, second: i64, date: &str, jobs: &[&str], whats: Vec<What>) -> RunId {
         let opening = started(date, jobs, ProcessId::current());
         let recorder = Recorder::start(lake, run_id(second), opening).await.unwrap();
         for what in whats {
@@ -211,12 +211,13 @@ mod tests {
         recorder.run_id().clone()
     }
 
-    fn path_of(lake: &Storage, file: &str) -> std::path::PathBuf {
+    pub fn path_of(lake: &Storage, file: &str) -> std::path::PathBuf {
         lake.folder().unwrap().join("runs/2026-11-20").join(run_id(1).as_str()).join(file)
     }
 
     async fn listed(lake: &Storage, date: Option<&str>, name: Option<&str>, limit: usize) -> Vec<String> {
-        let filter = Filter { date: date.map(|date| date.parse().unwrap()), job: name.map(job), limit };
+        let filter =
+            Filter { date: date.map(|date| date.parse().unwrap()), jobs: name.map(|name| vec![job(name)]), limit };
         list(lake, &filter).await.unwrap().iter().map(|run| run.run_id.as_str()[9..15].to_owned()).collect()
     }
 
@@ -292,24 +293,5 @@ mod tests {
         let summary = read(&lake, run_id(1).as_str()).await.unwrap().summary;
         assert_eq!((summary.environment, summary.rows), (None, 5));
         assert!(Utc::now() - summary.started_at < TimeDelta::minutes(1));
-    }
-
-    #[tokio::test]
-    async fn a_fingerprint_counts_only_for_the_job_that_passed_its_audit() {
-        let (_folder, lake) = lake();
-        let whats = vec![
-            resolved("a", "of a"),
-            resolved("b", "of b"),
-            audited("a", false),
-            audited("b", true),
-            resolved("c", "of c"),
-        ];
-        let id = record(&lake, 1, "2026-11-20", &["a", "b", "c"], whats).await;
-        let date = "2026-11-20".parse().unwrap();
-        for (name, fingerprint) in [("a", Some("of a")), ("b", None), ("c", None), ("d", None)] {
-            let expected = Origin { date, fingerprint: fingerprint.map(str::to_owned) };
-            assert_eq!(origin(&lake, &id, &job(name)).await.unwrap(), Some(expected), "{name}");
-        }
-        assert_eq!(origin(&lake, &run_id(2), &job("a")).await.unwrap(), None);
     }
 }

@@ -1,7 +1,8 @@
 //! What a run did, kept so that it survives the run: its events, its leases, and the reading of both.
 //!
 //! ```text
-//! runs/<date>/<run id>/<nnnn>-<event>.json      log writes, history reads, summary tells how it ended
+//! runs/<date>/<run id>/<nnnn>-<event>.json      log writes, history reads, summary tells how it ended,
+//!                                               made finds by name what decided a partition
 //! leases/<dataset>.<table>/<partition>.json     who may publish a partition, and with which fencing token
 //! ```
 //!
@@ -15,13 +16,19 @@ pub mod history;
 mod instant;
 pub mod lease;
 pub mod log;
+mod made;
 pub mod process;
+mod recent;
 mod slot;
 mod summary;
 
-pub use event::{ChangeRecord, CheckRecord, Ending, Event, FileRecord, InputKind, InputRecord, Standing, What};
+pub use event::{
+    ChangeRecord, CheckRecord, Ending, ErrorRecord, Event, FileRecord, InputKind, InputRecord, Standing, What,
+};
 pub use history::{Filter, RunHistory};
 pub use lease::{Lease, acquire};
 pub use log::Recorder;
+pub use made::{Failure, Made, Records, Resolved};
 pub use process::{Liveness, ProcessId};
+pub use recent::RunIndex;
 pub use summary::{Outcome, RunSummary};

@@ -38,21 +38,37 @@ impl FoundSnapshot {
 /// Errors (exit 10): the day has no folder, no files, or lacks the `_SUCCESS` that its contract promises
 /// and is not declared partial either.
 pub async fn find(storage: &Storage, contract: &SnapshotContract, date: SnapshotDate) -> Result<FoundSnapshot> {
-    let prefix = Path::from_iter([contract.name.as_str(), &format!("snapshot_date={date}")]);
+    if let Some(found) = look(storage, contract, date).await? {
+        return Ok(found);
+    }
+    let hint = match days_of(storage, contract).await?.into_iter().max() {
+        Some(latest) => {
+            format!("the latest day that is there is {latest}; wait for the source, or run another --date")
+        }
+        None => "no day of this snapshot is there; see the snapshots folder of the environment in gatefold.toml".into(),
+    };
+    Err(Error::new(ErrorKind::InputMissing, no_data(contract, date))
+        .with("folder", storage.describe(&folder_of(contract, date)))
+        .hint(hint))
+}
+
+pub fn no_data(contract: &SnapshotContract, date: SnapshotDate) -> String {
+    format!("the snapshot '{}' has no data for {date}", contract.name)
+}
+
+fn folder_of(contract: &SnapshotContract, date: SnapshotDate) -> Path {
+    Path::from_iter([contract.name.as_str(), &format!("snapshot_date={date}")])
+}
+
+/// The same, with `None` for a day that has no folder: whoever asks for a year needs no hint for each.
+pub async fn look(storage: &Storage, contract: &SnapshotContract, date: SnapshotDate) -> Result<Option<FoundSnapshot>> {
+    let prefix = folder_of(contract, date);
     let folder = storage.describe(&prefix);
     let objects = storage.list(&prefix).await?;
-    let missing = |message: String| Error::new(ErrorKind::InputMissing, message).with("folder", &folder);
     if objects.is_empty() {
-        let hint = match days_of(storage, contract).await?.into_iter().max() {
-            Some(latest) => {
-                format!("the latest day that is there is {latest}; wait for the source, or run another --date")
-            }
-            None => {
-                "no day of this snapshot is there; see the snapshots folder of the environment in gatefold.toml".into()
-            }
-        };
-        return Err(missing(format!("the snapshot '{}' has no data for {date}", contract.name)).hint(hint));
+        return Ok(None);
     }
+    let missing = |message: String| Error::new(ErrorKind::InputMissing, message).with("folder", &folder);
     let has = |marker: &str| objects.iter().any(|object| object.location.filename() == Some(marker));
     let (success_marker, partial) = (has(SUCCESS_MARKER), has(PARTIAL_MARKER));
     if contract.success_marker && !success_marker && !partial {
@@ -75,7 +91,7 @@ pub async fn find(storage: &Storage, contract: &SnapshotContract, date: Snapshot
     }
     let complete = contract.complete && !partial;
     let fingerprint = fingerprint_of(&files, success_marker, complete);
-    Ok(FoundSnapshot { date, folder, files, success_marker, complete, fingerprint })
+    Ok(Some(FoundSnapshot { date, folder, files, success_marker, complete, fingerprint }))
 }
 
 /// Names that begin with `_` or `.` are markers and leftovers, as in Spark and Hadoop.

@@ -15,7 +15,8 @@ mod selection;
 mod verify;
 
 pub(crate) use find::hex;
-pub use find::{FoundSnapshot, find, latest_common_day};
+pub use find::{FoundSnapshot, find, latest_common_day, look, no_data};
+pub(crate) use open::read_footer;
 pub use rejects::{
     REJECTED_ROWS, RejectedRow, rejected_row_columns, rejected_row_spec, rejected_row_table,
     to_batch as rejected_rows_batch,

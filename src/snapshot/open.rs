@@ -76,7 +76,8 @@ async fn open_parquet(contract: &SnapshotContract, storage: &Storage, meta: Obje
     Ok(OpenedFile { meta, footer: Arc::clone(footer.metadata()), name, bad: Vec::new(), ignored: mapping.ignored })
 }
 
-async fn read_footer(storage: &Storage, meta: &ObjectMeta) -> parquet::errors::Result<ArrowReaderMetadata> {
+/// What a Parquet file says of itself.
+pub(crate) async fn read_footer(storage: &Storage, meta: &ObjectMeta) -> parquet::errors::Result<ArrowReaderMetadata> {
     let object = Object { storage, location: &meta.location };
     let footer = ParquetMetaDataReader::new().load_and_finish(object, meta.size).await?;
     ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::new())
