@@ -29,7 +29,7 @@ use tokio::io::AsyncWriteExt;
 
 pub use self::credentials::{Credentials, LOOPBACK_TOKEN_VARIABLE};
 pub(crate) use self::fault::is_for_a_person;
-pub use self::work::{Work, WorkRoot};
+pub use self::work::{Shared, Work, WorkRoot};
 use crate::config::{BucketPlace, Google, Place};
 use crate::digest::digest;
 use crate::error::{Error, ErrorKind, Result};

@@ -4,12 +4,23 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::Storage;
 use crate::config::{Environment, Place};
 use crate::digest::digest;
 use crate::error::{Error, Result};
 use crate::names::RunId;
+use crate::record::{Liveness, ProcessId};
+
+/// Says in a folder that belongs to no run whose it is.
+const OWNER: &str = "owner.json";
+
+const LOCK: &str = "lock";
+/// A folder of this age without a lock has no owner.
+const UNLOCKED: Duration = Duration::from_secs(60);
 
 /// The folder below which every run of a lake on this machine has one of its own.
 #[derive(Debug, Clone)]
@@ -17,6 +28,14 @@ pub struct WorkRoot {
     folder: PathBuf,
     /// Whether it stands among other users' files, in a folder that anyone can write to.
     shared: bool,
+}
+
+/// A folder that many runs of one process share. It goes with its owner, or with the next owner of one after a kill.
+#[derive(Debug)]
+pub struct Shared {
+    work: Work,
+    /// The kernel's lock on it ends with the process, in whatever container that ran.
+    _lock: fs::File,
 }
 
 /// The folder of one run, as a store and as a path. It is removed by [`remove`](Work::remove), or by a later run's sweep.
@@ -46,9 +65,56 @@ impl WorkRoot {
         self.make(run.as_str())
     }
 
-    /// Makes a folder that belongs to no run and is not swept.
+    /// Makes a folder that belongs to no run, and removes those of the same name whose processes are gone.
     pub fn scratch(&self, name: &str) -> Result<Work> {
-        self.make(&format!("{name}-{}", std::process::id()))
+        self.sweep_scratch(name);
+        let work = self.make(&format!("{name}-{}", std::process::id()))?;
+        let owner = serde_json::to_vec(&ProcessId::current())
+            .map_err(|error| Error::internal("a process has no JSON").source(error))?;
+        fs::write(work.folder.join(OWNER), owner).map_err(|error| self.unusable(error))?;
+        Ok(work)
+    }
+
+    /// What is left of processes that were killed. A folder that does not say whose it is, or of a process elsewhere, stays.
+    fn sweep_scratch(&self, name: &str) {
+        for folder in fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let named = folder.file_name().and_then(|file| file.to_str()?.strip_prefix(name)?.strip_prefix('-'));
+            let owner = || serde_json::from_slice::<ProcessId>(&fs::read(folder.join(OWNER)).ok()?).ok();
+            if named.is_some() && owner().is_some_and(|owner| owner.liveness() == Liveness::Gone) {
+                let _ = fs::remove_dir_all(&folder);
+            }
+        }
+    }
+
+    /// Makes a folder for what many runs of this process share, and removes those of this name whose owners are gone.
+    pub fn shared(&self, name: &str) -> Result<Shared> {
+        self.sweep_shared(name);
+        let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), name);
+        let work = self.make(&format!("{name}-{random:016x}"))?;
+        let lock = fs::File::create(work.folder.join(LOCK)).map_err(|error| self.unusable(error))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| self.unusable(error.into()))?;
+        Ok(Shared { work, _lock: lock })
+    }
+
+    fn sweep_shared(&self, name: &str) {
+        let all = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let named = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
+        for folder in all.filter(named).map(|entry| entry.path()) {
+            // One that is made just now is locked in a moment.
+            let age = folder.metadata().and_then(|folder| folder.modified()).map(|made| made.elapsed());
+            let settled = age.is_ok_and(|age| age.is_ok_and(|age| age > UNLOCKED));
+            let is_free = || match fs::File::open(folder.join(LOCK)) {
+                Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
+                // Whoever made it died before it could lock it.
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if settled
+                && is_free()
+                && let Err(error) = fs::remove_dir_all(&folder)
+            {
+                tracing::warn!(folder = %folder.display(), %error, "failed to remove a dead command's work folder");
+            }
+        }
     }
 
     /// The folders of runs, living and dead.
@@ -69,6 +135,20 @@ impl WorkRoot {
             .with("folder", self.folder.display())
             .source(error)
             .hint("name another with work = \"folder\" in the environment of gatefold.toml")
+    }
+}
+
+impl Shared {
+    pub fn folder(&self) -> &Path {
+        self.work.folder()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Err(error) = self.work.remove() {
+            tracing::warn!(folder = %self.folder().display(), %error, "failed to remove a work folder");
+        }
     }
 }
 
@@ -127,6 +207,7 @@ mod tests {
             memory: None,
             bigquery: None,
             google: Google::default(),
+            alerts: Vec::new(),
         }
     }
 
@@ -145,6 +226,29 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_share_goes_with_its_owner_or_after_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = WorkRoot { folder: temp.path().to_owned(), shared: false };
+        let there = || fs::read_dir(temp.path()).unwrap().count();
+        let age = |folder: &Path| {
+            let long_ago = std::time::SystemTime::now() - 2 * UNLOCKED;
+            fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+        };
+        // Left behind by a process that was killed: its lock is gone, its folder is not.
+        let dead = temp.path().join("backfill-00");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        let alive = root.shared("backfill").unwrap();
+        assert_eq!(there(), 2, "one that may be made just now is left alone");
+        age(&dead);
+        age(alive.folder());
+        let other = root.shared("backfill").unwrap();
+        assert!(!dead.exists() && alive.folder().exists());
+        drop((alive, other));
+        assert_eq!(there(), 0);
+    }
+
+    #[test]
     fn it_is_closed_to_others_and_a_trap_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let root = WorkRoot::of(&environment(bucket("gs://acme/one"), Some(temp.path().join("work"))));
@@ -153,6 +257,13 @@ mod tests {
         assert_eq!(fs::metadata(&root.folder).unwrap().mode() & 0o777, 0o700);
         let scratch = root.scratch("generate").unwrap();
         assert_eq!(root.folders(), [(run.clone(), work.folder().to_owned())]);
+        let left = root.folder.join("generate-1");
+        fs::create_dir(&left).unwrap();
+        let gone = ProcessId { start_ticks: 1, ..ProcessId::current() };
+        fs::write(left.join(OWNER), serde_json::to_vec(&gone).unwrap()).unwrap();
+        root.scratch("generate").unwrap();
+        assert!(!left.exists(), "its process is gone");
+        assert!(scratch.folder().exists() && work.folder().exists());
         scratch.remove().unwrap();
         work.remove().unwrap();
 

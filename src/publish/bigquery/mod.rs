@@ -26,7 +26,8 @@ pub mod wire;
 
 pub use budget::price;
 pub use forecast::{Forecast, TableState};
-pub use http::Timeouts;
+pub use http::{Timeouts, retry_after};
 pub use part::Part;
+pub use receipt::remembers;
 pub use views::ViewEnd;
 pub use warehouse::{Loaded, Warehouse};

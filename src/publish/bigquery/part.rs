@@ -26,9 +26,7 @@ impl<'a> Part<'a> {
     /// The visible files of a partition; of a history and of a table that is replaced, all of them.
     pub fn of(spec: &'a TableSpec, wanted: TableResource, table: &'a LakeTable, partition: Partition) -> Self {
         let partition = partition.leased();
-        let mut files = table.files_of(&slice_of(spec, &partition));
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let content = digest(files.iter().map(|file| file.path.as_str()));
+        let (files, content) = content_of(spec, table, &partition);
         Part { spec, wanted, partition, files, content }
     }
 
@@ -74,4 +72,16 @@ impl<'a> Part<'a> {
     fn compact(&self) -> String {
         self.partition.to_string().replace('-', "")
     }
+}
+
+/// The visible files of a partition of BigQuery's table, and what names them together.
+pub(super) fn content_of<'a>(
+    spec: &TableSpec,
+    table: &'a LakeTable,
+    partition: &Partition,
+) -> (Vec<&'a LakeFile>, String) {
+    let mut files = table.files_of(&slice_of(spec, partition));
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let content = digest(files.iter().map(|file| file.path.as_str()));
+    (files, content)
 }

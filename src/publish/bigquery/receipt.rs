@@ -7,8 +7,11 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
+use super::part::content_of;
 use crate::error::{Error, Result};
-use crate::names::TableName;
+use crate::job::TableSpec;
+use crate::names::{Partition, TableName};
+use crate::publish::LakeTable;
 use crate::record::Lease;
 use crate::storage::Storage;
 
@@ -65,6 +68,20 @@ impl Receipt {
         lease.assert_held().await?;
         lake.store().put(&path, text.into()).await.map(drop).map_err(|error| lake.failed("write", &path, error))
     }
+}
+
+/// Whether BigQuery was told to show the files that are visible in a partition, as the lake remembers it: nobody is asked.
+pub async fn remembers(
+    lake: &Storage,
+    project: &str,
+    spec: &TableSpec,
+    table: &LakeTable,
+    partition: &Partition,
+) -> Result<bool> {
+    let partition = partition.leased();
+    let receipt = Receipt::read(lake, project, &spec.name, &partition.to_string()).await?;
+    let (_, content) = content_of(spec, table, &partition);
+    Ok(receipt.shown.is_some_and(|shown| shown.content == content))
 }
 
 fn path(project: &str, table: &TableName, partition: &str) -> Path {
