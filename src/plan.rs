@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::contract::SnapshotContract;
 use crate::error::{Error, Result};
-use crate::job::{Input, InputSource, Job, Mode};
+use crate::job::{Input, InputSource, Job};
 use crate::names::{JobName, Partition, SnapshotDate, SnapshotName};
 use crate::project::{Project, upstream};
 
@@ -56,6 +56,20 @@ impl<'a> Plan<'a> {
         Ok(Plan { project, date, jobs })
     }
 
+    /// One job by itself, whatever it should come after.
+    pub fn of_one(project: &'a Project, job: &'a Job, date: SnapshotDate) -> Plan<'a> {
+        Plan { project, date, jobs: vec![planned(project, job, date, &BTreeSet::new())] }
+    }
+
+    /// The same for some of its jobs.
+    #[must_use]
+    pub fn only(&self, jobs: &BTreeSet<JobName>) -> Plan<'a> {
+        let chosen = self.jobs.iter().filter(|planned| jobs.contains(&planned.job.name)).cloned();
+        let mut chosen: Vec<PlannedJob<'a>> = chosen.collect();
+        chosen.iter_mut().for_each(|planned| planned.after.retain(|name| jobs.contains(name)));
+        Plan { project: self.project, date: self.date, jobs: chosen }
+    }
+
     /// The snapshots that the plan reads, each once.
     pub fn snapshots(&self) -> BTreeMap<&'a SnapshotName, &'a SnapshotContract> {
         let inputs = self.jobs.iter().flat_map(|job| &job.inputs);
@@ -86,9 +100,5 @@ fn source_of<'a>(project: &'a Project, input: &'a Input, date: SnapshotDate) -> 
 }
 
 pub fn partition_of(job: &Job, date: SnapshotDate) -> Partition {
-    match job.table.mode {
-        Mode::Partition => Partition::Day(date),
-        Mode::History => Partition::Change(date),
-        Mode::Replace => Partition::Whole,
-    }
+    job.table.mode.partition(date)
 }

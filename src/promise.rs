@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
 use crate::toml_file::{At, TomlFile};
 
@@ -28,6 +28,44 @@ pub(crate) struct RawPromise {
     pub ready_by: Option<At<String>>,
     /// Hours since the end of the newest day that is there.
     pub max_age_hours: Option<At<f64>>,
+}
+
+/// What is promised of one day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pledge {
+    /// As a person would say it: `ready by 06:00 UTC`.
+    pub text: String,
+    /// Until then it can be kept.
+    pub deadline: DateTime<Utc>,
+}
+
+/// An instant that stands for now, so that tests have a morning of their own.
+pub const NOW_VARIABLE: &str = "GATEFOLD_NOW";
+
+/// What tells whether a deadline has passed. It decides no row of any table.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    fixed: Option<DateTime<Utc>>,
+}
+
+impl Clock {
+    /// # Errors
+    /// `Project`: [`NOW_VARIABLE`] holds no instant.
+    pub fn read() -> Result<Clock> {
+        let text = std::env::var(NOW_VARIABLE).ok().filter(|text| !text.is_empty());
+        let fixed = text.map(|text| {
+            text.parse().map_err(|_| {
+                Error::project(format!("'{text}' is not an instant"))
+                    .with("variable", NOW_VARIABLE)
+                    .hint("write it as 2026-11-21T06:00:00Z, or unset the variable")
+            })
+        });
+        Ok(Clock { fixed: fixed.transpose()? })
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.fixed.unwrap_or_else(Utc::now)
+    }
 }
 
 /// How a promise is broken at an instant.
@@ -80,6 +118,49 @@ impl Promise {
         let ready_by = self.ready_by?;
         let days = if now.time() >= ready_by { 1 } else { 2 };
         now.date_naive().checked_sub_days(Days::new(days)).map(SnapshotDate::new)
+    }
+
+    /// What is promised of a day. That the newest day is at most so many hours old means for each day that it is there when the
+    /// day before it gets too old.
+    pub fn pledges(&self, date: SnapshotDate) -> Vec<Pledge> {
+        let by_hour = self.ready_by.zip(self.deadline(date)).map(|(ready_by, deadline)| Pledge {
+            text: format!("ready by {} UTC", ready_by.format("%H:%M")),
+            deadline,
+        });
+        let by_age = self.max_age_hours.map(|hours| Pledge {
+            text: format!("at most {hours} hours old"),
+            deadline: date.begin() + TimeDelta::milliseconds((hours * 3_600_000.0) as i64),
+        });
+        by_hour.into_iter().chain(by_age).collect()
+    }
+
+    /// The pledge of a day that is judged now: the one whose deadline has passed, while that of the next day has not. Who runs
+    /// an older day mends the past; that it was late was told when it was the newest.
+    pub fn judged(&self, date: SnapshotDate, now: DateTime<Utc>) -> Option<Pledge> {
+        let next = date.next().map(|next| self.pledges(next)).unwrap_or_default();
+        let pledges = self.pledges(date).into_iter().enumerate();
+        let judged = pledges
+            .filter(|(kind, pledge)| pledge.deadline < now && next.get(*kind).is_none_or(|next| now <= next.deadline));
+        judged.map(|(_, pledge)| pledge).min_by_key(|pledge| pledge.deadline)
+    }
+
+    /// The newest day that is judged now, and what was promised of it.
+    pub fn judged_now(&self, now: DateTime<Utc>) -> Option<(SnapshotDate, Pledge)> {
+        let today = SnapshotDate::new(now.date_naive());
+        // A day is judged within its age and the day after it.
+        let reach = self.max_age_hours.map_or(0, |hours| (hours / 24.0) as u32) + 3;
+        let days = (0..=reach).filter_map(|ago| today.days_ago(ago));
+        days.into_iter().find_map(|day| Some((day, self.judged(day, now)?)))
+    }
+
+    /// Whether a day can be judged, now or later.
+    pub fn is_current(&self, date: SnapshotDate, now: DateTime<Utc>) -> bool {
+        date.next().is_some_and(|next| self.pledges(next).iter().any(|pledge| now <= pledge.deadline))
+    }
+
+    /// Whether all that is promised of a day may still be kept.
+    pub fn is_open(&self, date: SnapshotDate, now: DateTime<Utc>) -> bool {
+        self.pledges(date).iter().all(|pledge| now <= pledge.deadline)
     }
 
     /// What is broken now, with `latest` as the newest day that is there. A table that never had a day lacks the one that is due.
@@ -148,6 +229,28 @@ mod tests {
         assert_eq!(late(None, "2026-11-21T06:00:00Z"), missed);
         assert_eq!(late(Some("2026-11-20"), "2026-11-22T05:59:00Z"), []);
         assert_eq!(missed[0].to_string(), "2026-11-20 was promised for 2026-11-21 06:00 UTC");
+    }
+
+    #[test]
+    fn a_day_is_judged_from_its_deadline_to_that_of_the_next() {
+        let by_hour = promise(Some("06:00"), None);
+        // The age that says the same: the day before ended at midnight, 30 hours before six o'clock of the day after.
+        let by_age = promise(None, Some(30.0));
+        for promise in [&by_hour, &by_age] {
+            let judged = |now| promise.judged(day("2026-11-20"), at(now)).map(|pledge| pledge.deadline);
+            let deadline = at("2026-11-21T06:00:00Z");
+            assert_eq!(judged("2026-11-21T06:00:00Z"), None, "{promise:?}");
+            assert_eq!(judged("2026-11-21T06:00:01Z"), Some(deadline), "{promise:?}");
+            assert_eq!(judged("2026-11-22T06:00:00Z"), Some(deadline), "{promise:?}");
+            assert_eq!(judged("2026-11-22T06:00:01Z"), None, "{promise:?}");
+            assert!(promise.is_current(day("2026-11-20"), at("2026-11-22T06:00:00Z")));
+            assert!(!promise.is_current(day("2026-11-20"), at("2026-11-22T06:00:01Z")));
+            assert!(promise.is_open(day("2026-11-20"), deadline));
+            assert!(!promise.is_open(day("2026-11-20"), at("2026-11-21T06:00:01Z")));
+        }
+        let both = promise(Some("08:00"), Some(30.0));
+        let judged = both.judged(day("2026-11-20"), at("2026-11-21T09:00:00Z")).unwrap();
+        assert_eq!(judged.text, "at most 30 hours old");
     }
 
     #[test]

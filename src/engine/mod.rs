@@ -6,6 +6,6 @@ mod parquet_table;
 mod pool;
 mod session;
 
-pub use model::{Model, engine_error, name_known_tables, parameters, plan_error};
+pub use model::{ENGINE, Model, engine_error, name_known_tables, parameters, plan_error};
 pub use parquet_table::{DataFile, FILE_COLUMN, ParquetTable, ROW_COLUMN};
 pub use session::{Engine, EngineOptions, Joins, default_memory};

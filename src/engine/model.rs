@@ -190,6 +190,9 @@ pub fn plan_error(error: DataFusionError, start: &Location) -> Error {
     }
 }
 
+/// The context under which an error quotes the engine. Its words may hold a value of a row, so they stay on this machine.
+pub const ENGINE: &str = "engine";
+
 /// A failure while rows flow: an error of ours comes out as it was, a full disk or a full memory says so, the rest is a
 /// fault of ours.
 pub fn engine_error(error: DataFusionError) -> Error {
@@ -200,7 +203,7 @@ pub fn engine_error(error: DataFusionError) -> Error {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(message) => {
             Error::new(ErrorKind::OutOfMemory, "the memory limit is too small for this query")
-                .with("engine", message.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+                .with(ENGINE, message.lines().map(str::trim).collect::<Vec<_>>().join(" "))
                 .hint("give the run more with --memory")
         }
         DataFusionError::IoError(cause) => Error::new(ErrorKind::Publish, format!("failed to read or write: {cause}"))
@@ -216,12 +219,12 @@ pub fn engine_error(error: DataFusionError) -> Error {
         DataFusionError::ArrowError(cause, _) if matches!(**cause, ArrowError::ParquetError(_)) => {
             undecodable(&cause.to_string())
         }
-        DataFusionError::ArrowError(..) if is_data_error(&error) => Error::new(
-            ErrorKind::InputBroken,
-            format!("a value cannot be computed: {}", first_line(&error.strip_backtrace())),
-        )
-        .hint("the model meets a value that it does not expect; guard it in the SQL"),
-        _ => Error::internal(format!("the engine failed: {}", first_line(&error.strip_backtrace()))).source(error),
+        DataFusionError::ArrowError(..) if is_data_error(&error) => {
+            Error::new(ErrorKind::InputBroken, "a value cannot be computed")
+                .with(ENGINE, first_line(&error.strip_backtrace()))
+                .hint("the model meets a value that it does not expect; guard it in the SQL")
+        }
+        _ => Error::internal("the engine failed").with(ENGINE, first_line(&error.strip_backtrace())).source(error),
     }
 }
 

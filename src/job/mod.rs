@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use crate::contract::{Column, Location, PiiClass, schema_of};
-use crate::names::{JobName, SnapshotName, TableName};
+use crate::names::{JobName, Partition, SnapshotDate, SnapshotName, TableName};
 use crate::promise::Promise;
 
 pub(crate) use checks::{CheckReader, read_bounds};
@@ -95,6 +95,17 @@ pub enum Mode {
     History,
     /// A run replaces the whole table.
     Replace,
+}
+
+impl Mode {
+    /// What a run for a date makes.
+    pub fn partition(self, date: SnapshotDate) -> Partition {
+        match self {
+            Mode::Partition => Partition::Day(date),
+            Mode::History => Partition::Change(date),
+            Mode::Replace => Partition::Whole,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -403,6 +403,7 @@ mod tests {
 
     use super::*;
     use crate::contract::snapshot_schema;
+    use crate::schedule::schedule_schema;
 
     /// Compares a schema with the committed one, or writes it when `UPDATE_SCHEMA=1`.
     fn assert_committed(schema: &Value, name: &str) {
@@ -423,6 +424,7 @@ mod tests {
     fn the_committed_schemas_are_those_of_the_code() {
         assert_committed(&job_schema(), "job");
         assert_committed(&snapshot_schema(), "snapshot");
+        assert_committed(&schedule_schema(), "schedule");
     }
 
     /// Walks every object schema: editors warn of unknown keys and explain known ones only if it says so.
@@ -446,6 +448,7 @@ mod tests {
         let schema = job_schema();
         assert_closed_and_described(&schema);
         assert_closed_and_described(&snapshot_schema());
+        assert_closed_and_described(&schedule_schema());
         let kinds = schema["$defs"]["Check"]["oneOf"].as_array().unwrap();
         assert_eq!(kinds.len(), 12);
         for kind in kinds {

@@ -32,12 +32,12 @@ use crate::validate::empty_input;
 pub enum InputState {
     Snapshot(Arc<FoundSnapshot>),
     Table {
-        table: Box<LakeTable>,
+        table: Arc<LakeTable>,
         slice: Slice,
     },
     /// A history as it was at the end of a day that it has taken in.
     History {
-        table: Box<LakeTable>,
+        table: Arc<LakeTable>,
         date: SnapshotDate,
     },
     /// An optional partition that was never published.
@@ -50,27 +50,29 @@ pub async fn probe(snapshots: &Storage, lake: &Storage, input: &PlannedInput<'_>
         PlannedSource::Snapshot { contract, date } => {
             find(snapshots, contract, *date).await.map(|found| InputState::Snapshot(Arc::new(found)))
         }
-        PlannedSource::Table { job, partition } => probe_table(lake, input, job, partition.as_ref()).await,
+        PlannedSource::Table { job, partition } => {
+            let table = LakeTable::open(lake, &job.table.name).await?;
+            table_state(input, job, partition.as_ref(), table.map(Arc::new))
+        }
     }
 }
 
-async fn probe_table(
-    lake: &Storage,
+/// The partition of a job's table, when the table shows it. Errors (exit 10): it does not, and is not optional.
+pub fn table_state(
     input: &PlannedInput<'_>,
     job: &Job,
     partition: Option<&Partition>,
+    table: Option<Arc<LakeTable>>,
 ) -> Result<InputState> {
-    if let Some(partition) = partition
-        && let Some(table) = LakeTable::open(lake, &job.table.name).await?
-    {
+    if let (Some(partition), Some(table)) = (partition, table) {
         if let Partition::Change(date) = partition {
             if table.applied().get(*date).is_some() {
-                return Ok(InputState::History { table: Box::new(table), date: *date });
+                return Ok(InputState::History { table, date: *date });
             }
         } else {
             let slice = slice_of(&job.table, partition);
-            if !table.files_of(&slice).is_empty() {
-                return Ok(InputState::Table { table: Box::new(table), slice });
+            if table.has_files_of(&slice) {
+                return Ok(InputState::Table { table, slice });
             }
         }
     }

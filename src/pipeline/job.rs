@@ -9,8 +9,9 @@ use datafusion::prelude::SessionContext;
 
 use super::Run;
 use super::inputs::{InputState, fingerprint, probe, sql_hash};
-use super::preview::{due, published_run};
+use super::preview::due;
 use super::room::Room;
+use super::survey::published_run;
 use crate::audit::{Audited, audit};
 use crate::check::{Finding, Guarded, Report, Subject};
 use crate::digest::digest;
@@ -88,7 +89,7 @@ impl Run<'_> {
             return Ok(Done::UpToDate { standing, loaded });
         }
         let need = needed_memory(&inputs);
-        let mut room = Some(self.memory.room(need).await);
+        let mut room = Some(self.context.memory.room(need).await);
         let (session, staged, input_rows) = self.staged(planned, &states, inputs, fingerprint, &mut room).await?;
         let (report, audited) = self.audited(planned, &session, staged).await?;
         drop((session, room));
@@ -112,18 +113,17 @@ impl Run<'_> {
     /// Why the visible partition stands, when it does.
     async fn published_from(&self, planned: &PlannedJob<'_>, fingerprint: &str) -> Result<Option<Standing>> {
         if planned.job.table.mode == Mode::History {
-            return Ok(
-                match due(planned, self.context.lake, self.plan.date, fingerprint, self.context.again()).await? {
-                    Due::Nothing { published_by } => Some(Standing { published_by, later: None }),
-                    Due::Apply => None,
-                },
-            );
+            let again = self.context.again(&planned.job.name);
+            return Ok(match due(planned, self.context.lake, self.plan.date, fingerprint, again).await? {
+                Due::Nothing { published_by } => Some(Standing { published_by, later: None }),
+                Due::Apply => None,
+            });
         }
         if self.context.force {
             return Ok(None);
         }
         let published = published_run(planned, self.context.lake).await?;
-        Ok(published.and_then(|published| published.stands(self.plan.date, fingerprint)))
+        Ok(published.and_then(|published| published.stands(planned, self.plan.date, fingerprint)))
     }
 
     /// Runs the model and stages its rows. Joins hash where their input is likely to fit, and merge where it does not.
@@ -148,7 +148,7 @@ impl Run<'_> {
             if room.as_ref().is_some_and(|room| !room.is_whole()) {
                 // Its own part first, or it would wait for itself.
                 *room = None;
-                *room = Some(self.memory.whole().await);
+                *room = Some(self.context.memory.whole().await);
             } else if joins == Joins::Hash {
                 joins = Joins::Merge;
             } else {

@@ -10,31 +10,43 @@
 
 mod day;
 mod doubt;
+mod gate;
 mod inputs;
 mod job;
 mod preview;
+mod promised;
+mod reason;
 mod room;
 mod schedule;
+mod survey;
 mod sweep;
 mod warehouse;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chrono::Utc;
+use tokio::sync::OnceCell;
 
+pub use gate::{Gate, Open};
 pub use job::Done;
-pub use preview::{Previewed, Reason, preview};
+pub use preview::{Node, Preview, Previewed, preview};
+pub use promised::{Judged, MissedPromise};
+pub use reason::Reason;
+pub use room::Memory;
 pub use schedule::{JobEnd, RunEnd};
+pub use survey::Survey;
 pub use sweep::sweep_work;
 pub use warehouse::WarehouseEnd;
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::history::Again;
-use crate::names::{RunId, SnapshotDate};
+use crate::names::{JobName, RunId, SnapshotDate};
 use crate::plan::Plan;
+use crate::promise::Clock;
 use crate::publish::bigquery::Warehouse;
-use crate::record::{Ending, ProcessId, Recorder, What};
+use crate::record::{Ending, ProcessId, Recorder, RunSummary, What};
 use crate::storage::{Storage, Work};
 use inputs::SnapshotDays;
 
@@ -43,6 +55,8 @@ pub struct RunContext<'a> {
     pub lake: &'a Storage,
     pub snapshots: &'a Storage,
     pub engine: &'a Engine,
+    /// Of the engine; all runs that share it share this too.
+    pub memory: &'a Memory,
     /// Where published files go on to, when the environment has one.
     pub warehouse: Option<&'a Warehouse>,
     /// This run's own folder for converted files and spills; removed at the end.
@@ -53,16 +67,18 @@ pub struct RunContext<'a> {
     pub command: Vec<String>,
     /// Whether to make a partition again that is already published from the same inputs.
     pub force: bool,
-    /// Set for the first day of a rebuild of histories: its last day.
-    pub rebuild_to: Option<SnapshotDate>,
+    /// The histories of which this day is the first of a rebuild, and its last day.
+    pub rebuild_to: BTreeMap<JobName, SnapshotDate>,
+    /// What its jobs wait for outside of this run.
+    pub gate: &'a dyn Gate,
     /// Hears of every event right after it is on record.
     pub watch: &'a (dyn Fn(&What) + Sync),
 }
 
 impl RunContext<'_> {
     /// How a day of a history is taken in that was before.
-    fn again(&self) -> Again {
-        Again { force: self.force, rebuild_to: self.rebuild_to }
+    fn again(&self, job: &JobName) -> Again {
+        Again { force: self.force, rebuild_to: self.rebuild_to.get(job).copied() }
     }
 
     pub fn new_run_id() -> RunId {
@@ -76,17 +92,16 @@ impl RunContext<'_> {
 /// not an error of the run as a whole. Errors: the record cannot be written.
 pub async fn run(plan: &Plan<'_>, context: &RunContext<'_>) -> Result<RunEnd> {
     let started = Instant::now();
+    let clock = Clock::read()?;
     let recorder = Recorder::start(context.lake, context.run_id.clone(), run_started(plan, context)).await?;
-    let run = Run {
-        plan,
-        context,
-        recorder,
-        days: SnapshotDays::default(),
-        memory: room::Memory::new(context.engine.options().memory_bytes),
-    };
-    let jobs = schedule::run_all(&run).await?;
+    let run = Run { plan, context, recorder, days: SnapshotDays::default(), clock, dead: OnceCell::new() };
+    let before = run.newest_days().await;
+    let ended = schedule::run_all(&run).await?;
     let warehouse = run.finish_warehouse().await;
-    let end = RunEnd::new(context.run_id.clone(), jobs, run.days.reports().await, warehouse, started.elapsed());
+    let promises = run.judge_promises(&before, &ended).await?;
+    let jobs = ended.into_iter().map(|ended| (ended.name, ended.end)).collect();
+    let reports = run.days.reports().await;
+    let end = RunEnd::new(context.run_id.clone(), jobs, reports, warehouse, promises, started.elapsed());
     let finished = What::RunFinished {
         outcome: if end.failed() {
             Ending::Failed
@@ -109,7 +124,10 @@ struct Run<'a> {
     context: &'a RunContext<'a>,
     recorder: Recorder,
     days: SnapshotDays,
-    memory: room::Memory,
+    /// Of the promises.
+    clock: Clock,
+    /// The runs of the date that are over and did not succeed.
+    dead: OnceCell<Vec<RunSummary>>,
 }
 
 impl Run<'_> {

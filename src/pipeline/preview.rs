@@ -1,133 +1,290 @@
-//! What a run would do and why, without doing any of it.
+//! What runs would do and why, without doing any of it: for one date, or for one after the other, where what is made for a
+//! day changes what the next days find.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::BTreeMap;
 
-use super::inputs::{fingerprint, probe, sql_hash as hash_of};
-use crate::digest::digest;
-use crate::error::{ErrorKind, Result};
-use crate::history::{Again, Due};
+use super::inputs::fingerprint;
+use super::reason::Reason;
+use super::survey::{Looked, Survey};
+use crate::error::{Error, ErrorKind, Result};
+use crate::history::{Again, Applied, Due};
 use crate::job::Mode;
-use crate::names::{JobName, RunId, SnapshotDate};
-use crate::plan::{Plan, PlannedJob};
-use crate::publish::{LakeTable, slice_of};
-use crate::record::history::Origin;
-use crate::record::{self, InputRecord, Standing, What};
+use crate::names::{JobName, Partition, RunId, SnapshotDate};
+use crate::plan::{Plan, PlannedInput, PlannedJob, PlannedSource, partition_of};
+use crate::publish::LakeTable;
+use crate::record::{InputRecord, Standing};
 use crate::storage::Storage;
 
-/// Why a job would run, or would not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    NeverPublished,
-    /// What the visible partition was made from has changed since.
-    Changed {
-        published_by: RunId,
-        what: Vec<String>,
-    },
-    Forced,
-    /// A job that it reads would run before it.
-    Upstream {
-        job: JobName,
-    },
-    UpToDate(Standing),
-    /// A day of a history that others build on.
-    Refused {
-        what: String,
-    },
-    /// An input is not there.
-    Missing {
-        what: String,
-    },
-}
-
-impl Reason {
-    pub fn runs(&self) -> bool {
-        !matches!(self, Reason::UpToDate(_) | Reason::Refused { .. } | Reason::Missing { .. })
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::NeverPublished => f.write_str("the partition was never published"),
-            Reason::Changed { published_by, what } => write!(f, "{} changed since {published_by}", what.join(", ")),
-            Reason::Forced => f.write_str("--force"),
-            Reason::Upstream { job } => write!(f, "{job} runs before it"),
-            Reason::UpToDate(standing) => standing.fmt(f),
-            Reason::Refused { what } => write!(f, "would be refused: {what}"),
-            Reason::Missing { what } => write!(f, "would fail: {what}"),
-        }
-    }
-}
+/// A partition of a job's table.
+pub type Node = (JobName, Partition);
 
 pub struct Previewed<'a> {
-    pub planned: &'a PlannedJob<'a>,
+    pub planned: PlannedJob<'a>,
+    pub date: SnapshotDate,
     pub reason: Reason,
     /// Those that are there.
     pub inputs: Vec<InputRecord>,
 }
 
-pub async fn preview<'a>(
-    plan: &'a Plan<'a>,
-    lake: &Storage,
-    snapshots: &Storage,
-    key: Option<&str>,
-    force: bool,
-) -> Result<Vec<Previewed<'a>>> {
-    let mut previewed: Vec<Previewed<'a>> = Vec::new();
-    let mut running: BTreeSet<&JobName> = BTreeSet::new();
+/// Judges partitions, the earlier days first, and remembers what it said of each.
+pub struct Preview<'s> {
+    survey: &'s Survey<'s>,
+    again: Again,
+    /// What will not stay as it is found, or cannot be made.
+    said: BTreeMap<Node, Said>,
+    histories: BTreeMap<JobName, Walk>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Made,
+    Stuck,
+}
+
+/// How far a history would get.
+#[derive(Default, Clone, Copy)]
+struct Walk {
+    /// It is made again from the first of these days to the second.
+    rebuilt: Option<(SnapshotDate, SnapshotDate)>,
+    /// The first new day that cannot be taken in: those after it must wait, or it would be left out for good.
+    stuck: Option<SnapshotDate>,
+}
+
+/// What a job finds of its inputs.
+#[derive(Default)]
+struct Found {
+    records: Vec<InputRecord>,
+    missing: Option<String>,
+    broken: Option<String>,
+    /// A job whose table it reads and that would run before.
+    upstream: Option<JobName>,
+    /// What should be made before and cannot be.
+    behind: Option<Node>,
+}
+
+/// What a run of the plan would do.
+pub async fn preview<'a>(plan: &Plan<'a>, survey: &Survey<'_>, force: bool) -> Result<Vec<Previewed<'a>>> {
+    survey.look_ahead(&plan.jobs).await?;
+    let mut preview = Preview::new(survey, Again { force, rebuild_to: None });
+    let mut previewed = Vec::new();
     for planned in &plan.jobs {
-        let upstream = planned.after.iter().find(|job| running.contains(job)).cloned();
-        let (inputs, missing) = probe_all(planned, lake, snapshots).await?;
-        let reason = match (upstream, missing) {
-            (Some(job), _) => Reason::Upstream { job },
-            (None, Some(what)) => Reason::Missing { what },
-            (None, None) if planned.job.table.mode == Mode::History => {
-                history_reason(planned, lake, plan.date, &inputs, key, force).await?
-            }
-            (None, None) if force => Reason::Forced,
-            (None, None) => published_reason(planned, lake, plan.date, &inputs, key).await?,
-        };
-        if reason.runs() {
-            running.insert(&planned.job.name);
-        }
-        previewed.push(Previewed { planned, reason, inputs });
+        previewed.push(preview.judge(plan, planned).await?);
     }
     Ok(previewed)
 }
 
-async fn probe_all(
-    planned: &PlannedJob<'_>,
-    lake: &Storage,
-    snapshots: &Storage,
-) -> Result<(Vec<InputRecord>, Option<String>)> {
-    let (mut records, mut missing) = (Vec::new(), None);
-    for input in &planned.inputs {
-        match probe(snapshots, lake, input).await {
-            Ok(state) => records.push(state.record(input)),
-            Err(error) if error.kind() == ErrorKind::InputMissing => {
-                missing = missing.or(Some(error.message().to_owned()))
+impl<'s> Preview<'s> {
+    /// With `rebuild_to`, histories may be rebuilt from any day up to that one.
+    pub fn new(survey: &'s Survey<'s>, again: Again) -> Self {
+        Preview { survey, again, said: BTreeMap::new(), histories: BTreeMap::new() }
+    }
+
+    /// Takes note beforehand that a table which is replaced as a whole will be made.
+    pub fn expect(&mut self, whole: &JobName) {
+        self.said.insert((whole.clone(), Partition::Whole), Said::Made);
+    }
+
+    pub async fn judge<'a>(&mut self, plan: &Plan<'a>, planned: &PlannedJob<'a>) -> Result<Previewed<'a>> {
+        let found = self.find(plan, planned).await?;
+        let reason = match planned.job.table.mode {
+            Mode::History => self.history_reason(plan, planned, &found).await?,
+            Mode::Partition | Mode::Replace => self.published_reason(planned, plan.date, &found).await?,
+        };
+        let reason = match found.behind {
+            // A rebuild must not end before the days that it undoes, and what it reads of a day is visible.
+            Some((job, partition)) if reason.runs() && !matches!(reason, Reason::Rebuilt { .. }) => {
+                Reason::Behind { job, partition }
             }
-            Err(error) => return Err(error),
+            _ => reason,
+        };
+        if planned.job.table.mode == Mode::History && reason.is_stuck() {
+            self.hold_back(planned, plan.date).await?;
+        }
+        self.note(planned, &reason);
+        Ok(Previewed { planned: planned.clone(), date: plan.date, reason, inputs: found.records })
+    }
+
+    /// The days after a new one that cannot be taken in wait for it: it could not be taken in after them.
+    async fn hold_back(&mut self, planned: &PlannedJob<'_>, date: SnapshotDate) -> Result<()> {
+        let table = self.survey.table(&planned.job.table.name).await?;
+        if table.and_then(|table| table.applied().latest()).is_none_or(|latest| date > latest) {
+            self.histories.entry(planned.job.name.clone()).or_default().stuck.get_or_insert(date);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, planned: &PlannedJob<'_>, reason: &Reason) {
+        let node = (planned.job.name.clone(), planned.partition);
+        let stuck = reason.is_stuck() && !reason.is_kept();
+        let said = if reason.makes() { Some(Said::Made) } else { stuck.then_some(Said::Stuck) };
+        match said {
+            Some(said) => self.said.insert(node, said),
+            None => self.said.remove(&node),
+        };
+    }
+
+    async fn find(&self, plan: &Plan<'_>, planned: &PlannedJob<'_>) -> Result<Found> {
+        let mut found = Found::default();
+        for input in &planned.inputs {
+            match self.said_of(input) {
+                Some(((job, _), Said::Made)) => {
+                    found.upstream.get_or_insert(job);
+                    if let Looked::There(record) = self.survey.input(input).await? {
+                        found.records.push(record);
+                    }
+                    continue;
+                }
+                Some((node, Said::Stuck)) if !input.input.optional => found.behind = found.behind.or(Some(node)),
+                _ => {}
+            }
+            match self.survey.input(input).await? {
+                Looked::There(record) => found.records.push(record),
+                Looked::Missing(what) => found.missing = found.missing.or(Some(what)),
+                Looked::Broken(what) => found.broken = found.broken.or(Some(what)),
+            }
+        }
+        // A table of the same day that only a check reads stops the job too.
+        let before = planned.after.iter().map(|name| (name.clone(), partition_of(&plan.project.jobs[name], plan.date)));
+        let stuck = before.into_iter().find(|node| self.said.get(node) == Some(&Said::Stuck));
+        found.behind = found.behind.or(stuck);
+        Ok(found)
+    }
+
+    fn said_of(&self, input: &PlannedInput<'_>) -> Option<(Node, Said)> {
+        let PlannedSource::Table { job, partition: Some(partition) } = &input.from else { return None };
+        // A table that is replaced as a whole has no earlier day: it is read as it is found.
+        if *partition == Partition::Whole && input.input.days_ago > 0 {
+            return None;
+        }
+        let node = (job.name.clone(), *partition);
+        let said = *self.said.get(&node)?;
+        Some((node, said))
+    }
+
+    async fn published_reason(&self, planned: &PlannedJob<'_>, date: SnapshotDate, found: &Found) -> Result<Reason> {
+        let before = self.survey.published(planned).await?;
+        if let Some(reason) = hindrance(found, before.as_ref().map(|before| &before.run)) {
+            return Ok(reason);
+        }
+        if let Some(job) = found.upstream.clone() {
+            return Ok(Reason::Upstream { job, published_by: before.map(|before| before.run) });
+        }
+        let Some(before) = before else { return Ok(Reason::NeverPublished) };
+        if self.again.force {
+            return Ok(Reason::Forced { published_by: before.run });
+        }
+        let fingerprint = fingerprint(planned, &found.records, self.survey.key());
+        if let Some(standing) = before.stands(planned, date, &fingerprint) {
+            return self.standing(planned, standing).await;
+        }
+        let what = self.survey.changes(planned, &before.run, &found.records).await?;
+        Ok(Reason::Changed { published_by: before.run, what })
+    }
+
+    async fn standing(&self, planned: &PlannedJob<'_>, standing: Standing) -> Result<Reason> {
+        Ok(match self.survey.is_loaded(planned.job, &planned.partition).await? {
+            true => Reason::UpToDate(standing),
+            false => Reason::NotLoaded(standing),
+        })
+    }
+
+    async fn history_reason(&mut self, plan: &Plan<'_>, planned: &PlannedJob<'_>, found: &Found) -> Result<Reason> {
+        let (name, date) = (&planned.job.name, plan.date);
+        let table = self.survey.table(&planned.job.table.name).await?;
+        let applied = table.map(|table| table.applied().clone()).unwrap_or_default();
+        let latest = applied.latest();
+        let walk = self.histories.get(name).copied().unwrap_or_default();
+        if let Some(reason) = hindrance(found, applied.get(date).map(|day| &day.run)) {
+            return Ok(reason);
+        }
+        if let Some((from, to)) = walk.rebuilt.filter(|(_, to)| date <= *to) {
+            return Ok(Reason::Rebuilt { from, to });
+        }
+        if let Some(stuck) = walk.stuck {
+            return Ok(Reason::Behind { job: name.clone(), partition: Partition::Change(stuck) });
+        }
+        let fingerprint = match found.upstream {
+            // Of what is made anew nobody knows it yet, and it is no other's.
+            Some(_) => String::new(),
+            None => fingerprint(planned, &found.records, self.survey.key()),
+        };
+        let alone = Again { rebuild_to: None, ..self.again };
+        match applied.due(name, date, &fingerprint, alone) {
+            Ok(Due::Nothing { published_by }) => {
+                let standing = Standing { published_by, later: None };
+                // BigQuery has the history as a whole.
+                if latest == Some(date) {
+                    self.standing(planned, standing).await
+                } else {
+                    Ok(Reason::UpToDate(standing))
+                }
+            }
+            Ok(Due::Apply) => self.applied_again(planned, date, &applied, found).await,
+            Err(error) if error.kind() == ErrorKind::Project => {
+                self.rebuilt(plan, planned, &applied, &fingerprint, error).await
+            }
+            Err(error) => Err(error),
         }
     }
-    Ok((records, missing))
+
+    async fn applied_again(
+        &self,
+        planned: &PlannedJob<'_>,
+        date: SnapshotDate,
+        applied: &Applied,
+        found: &Found,
+    ) -> Result<Reason> {
+        let before = applied.get(date).map(|day| day.run.clone());
+        if let Some(job) = found.upstream.clone() {
+            return Ok(Reason::Upstream { job, published_by: before });
+        }
+        match before {
+            None => Ok(Reason::NeverPublished),
+            Some(published_by) if self.again.force => Ok(Reason::Forced { published_by }),
+            Some(published_by) => {
+                let what = self.survey.changes(planned, &published_by, &found.records).await?;
+                Ok(Reason::Changed { published_by, what })
+            }
+        }
+    }
+
+    /// A day that others build on: refused, or the first of a rebuild where that is allowed and can be carried through.
+    async fn rebuilt(
+        &mut self,
+        plan: &Plan<'_>,
+        planned: &PlannedJob<'_>,
+        applied: &Applied,
+        fingerprint: &str,
+        alone: Error,
+    ) -> Result<Reason> {
+        let (name, date) = (&planned.job.name, plan.date);
+        let (Some(_), Some(latest)) = (self.again.rebuild_to, applied.latest()) else { return Ok(refused(&alone)) };
+        if let Err(short) = applied.due(name, date, fingerprint, self.again) {
+            return Ok(refused(&short));
+        }
+        for day in applied.days_after(date) {
+            let later = Plan::of_one(plan.project, planned.job, day);
+            let found = self.find(&later, &later.jobs[0]).await?;
+            if let Some(what) = found.missing.or(found.broken) {
+                let what = format!("a rebuild from {date} on would end before {day}, for which {what}");
+                return Ok(Reason::Refused { what });
+            }
+        }
+        self.histories.entry(name.clone()).or_default().rebuilt = Some((date, latest));
+        Ok(Reason::Rebuilt { from: date, to: latest })
+    }
 }
 
-async fn published_reason(
-    planned: &PlannedJob<'_>,
-    lake: &Storage,
-    date: SnapshotDate,
-    inputs: &[InputRecord],
-    key: Option<&str>,
-) -> Result<Reason> {
-    let fingerprint = fingerprint(planned, inputs, key);
-    let Some(before) = published_run(planned, lake).await? else { return Ok(Reason::NeverPublished) };
-    if let Some(standing) = before.stands(date, &fingerprint) {
-        return Ok(Reason::UpToDate(standing));
-    }
-    let what = changes(planned, lake, &before.run, inputs).await?;
-    Ok(Reason::Changed { published_by: before.run, what })
+/// What keeps a job from running, whatever was published before.
+fn hindrance(found: &Found, published_by: Option<&RunId>) -> Option<Reason> {
+    let published_by = || published_by.cloned();
+    let missing = found.missing.clone().map(|what| Reason::Missing { what, published_by: published_by() });
+    missing.or_else(|| found.broken.clone().map(|what| Reason::Broken { what, published_by: published_by() }))
+}
+
+fn refused(error: &Error) -> Reason {
+    let hint = error.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Reason::Refused { what: format!("{}{hint}", error.message()) }
 }
 
 /// What a run of the day would find. Errors (exit 2): the day is not the history's to take in.
@@ -141,93 +298,4 @@ pub(super) async fn due(
     let table = LakeTable::open(lake, &planned.job.table.name).await?;
     let applied = table.map(|table| table.applied().clone()).unwrap_or_default();
     applied.due(&planned.job.name, date, fingerprint, again)
-}
-
-async fn history_reason(
-    planned: &PlannedJob<'_>,
-    lake: &Storage,
-    date: SnapshotDate,
-    inputs: &[InputRecord],
-    key: Option<&str>,
-    force: bool,
-) -> Result<Reason> {
-    let again = Again { force, rebuild_to: None };
-    match due(planned, lake, date, &fingerprint(planned, inputs, key), again).await {
-        Ok(Due::Nothing { published_by }) => return Ok(Reason::UpToDate(Standing { published_by, later: None })),
-        Ok(Due::Apply) if force => return Ok(Reason::Forced),
-        Ok(Due::Apply) => {}
-        Err(error) if error.kind() == ErrorKind::Project => {
-            let hint = error.hint_text().map(|hint| format!("; {hint}")).unwrap_or_default();
-            return Ok(Reason::Refused { what: format!("{}{hint}", error.message()) });
-        }
-        Err(error) => return Err(error),
-    }
-    let table = LakeTable::open(lake, &planned.job.table.name).await?;
-    match table.and_then(|table| table.applied().get(date).cloned()) {
-        None => Ok(Reason::NeverPublished),
-        Some(day) => {
-            let what = changes(planned, lake, &day.run, inputs).await?;
-            Ok(Reason::Changed { published_by: day.run, what })
-        }
-    }
-}
-
-/// What differs from the run that made the visible partition, as far as its record tells.
-async fn changes(
-    planned: &PlannedJob<'_>,
-    lake: &Storage,
-    published_by: &RunId,
-    now: &[InputRecord],
-) -> Result<Vec<String>> {
-    let Ok(history) = record::history::read(lake, published_by.as_str()).await else {
-        return Ok(vec!["the run's record".to_owned()]);
-    };
-    let resolved = history.events.into_iter().find_map(|event| match event.what {
-        What::InputsResolved { job, inputs, job_hash, sql_hash, .. } if job == planned.job.name => {
-            Some((inputs, job_hash, sql_hash))
-        }
-        _ => None,
-    });
-    let Some((before, job_hash, sql_hash)) = resolved else { return Ok(vec!["the run's record".to_owned()]) };
-    let same =
-        |input: &&InputRecord| before.iter().any(|b| b.alias == input.alias && b.fingerprint == input.fingerprint);
-    let mut what: Vec<String> = now.iter().filter(|input| !same(input)).map(|input| input.alias.clone()).collect();
-    if job_hash != digest([planned.job.text.as_str()]) {
-        what.push(planned.job.file.display().to_string());
-    }
-    if sql_hash != hash_of(planned.job) {
-        what.push(planned.job.sql_file.display().to_string());
-    }
-    if what.is_empty() {
-        what.push("a contract, the key or gatefold".to_owned());
-    }
-    Ok(what)
-}
-
-/// The run whose files are visible in the job's partition, and what it made them from.
-pub(super) async fn published_run(planned: &PlannedJob<'_>, lake: &Storage) -> Result<Option<PublishedBy>> {
-    let Some(table) = LakeTable::open(lake, &planned.job.table.name).await? else { return Ok(None) };
-    let runs = table.runs_of(&slice_of(&planned.job.table, &planned.partition));
-    let Some(run) = runs.into_iter().next_back() else { return Ok(None) };
-    let origin = record::history::origin(lake, &run, &planned.job.name).await?;
-    Ok(Some(PublishedBy { run, origin, whole: planned.job.table.mode == Mode::Replace }))
-}
-
-/// The run that made a visible partition.
-pub(super) struct PublishedBy {
-    pub run: RunId,
-    /// As long as the run's record is there.
-    origin: Option<Origin>,
-    /// Whether the partition is a table that is replaced as a whole.
-    whole: bool,
-}
-
-impl PublishedBy {
-    /// Why there is nothing to do for a date: it was made from the same, or it is a whole table that shows a later day.
-    pub fn stands(&self, date: SnapshotDate, fingerprint: &str) -> Option<Standing> {
-        let origin = self.origin.as_ref()?;
-        let later = (self.whole && origin.date > date).then_some(origin.date);
-        let same = origin.fingerprint.as_deref() == Some(fingerprint);
-        (same || later.is_some()).then(|| Standing { published_by: self.run.clone(), later })
-    }
 }

@@ -8,14 +8,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// Parts that the memory is given out in: at most so many jobs run side by side.
 const PARTS: u32 = 4;
 
-/// The memory of a run's jobs.
-pub(super) struct Memory {
+/// The memory of the jobs of a run, or of several that share an engine.
+pub struct Memory {
     parts: Semaphore,
     bytes: u64,
 }
 
 /// A job's part of it, until it is dropped.
-pub(super) struct Room<'a> {
+pub struct Room<'a> {
     _parts: SemaphorePermit<'a>,
     whole: bool,
 }

@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Result};
 use crate::names::{RunId, TableName};
 use crate::plan::PlannedJob;
 use crate::publish::LakeTable;
-use crate::record::{self, Outcome};
+use crate::record::{self, Outcome, RunSummary};
 use crate::snapshot::rejected_row_table;
 use crate::stage::run_folder;
 use crate::storage::{Storage, WorkRoot};
@@ -21,19 +21,26 @@ impl Run<'_> {
     /// Removes what dead runs of this partition have staged and never published, in its table and among the rejected rows.
     pub(super) async fn sweep(&self, planned: &PlannedJob<'_>) -> Result<()> {
         let lake = self.context.lake;
-        let job = Some(planned.job.name.clone());
-        let filter = record::Filter { date: Some(self.plan.date), job, limit: usize::MAX };
-        let runs = record::history::list(lake, &filter).await?;
-        let over = runs.into_iter().filter(|run| matches!(run.outcome, Outcome::Interrupted | Outcome::Failed));
-        let dead: Vec<RunId> = over.map(|run| run.run_id).filter(|run| *run != self.context.run_id).collect();
+        let dead = self.dead.get_or_try_init(|| self.dead_runs()).await?;
+        let of_job = dead.iter().filter(|run| run.jobs.contains(&planned.job.name));
+        let dead: Vec<&RunId> = of_job.map(|run| &run.run_id).collect();
         for table in [&planned.job.table.name, &rejected_row_table()] {
             sweep_table(lake, table, &dead).await?;
         }
         Ok(())
     }
+
+    /// Asked once a run: what dies later is left to the next one.
+    async fn dead_runs(&self) -> Result<Vec<RunSummary>> {
+        let filter = record::Filter { date: Some(self.plan.date), jobs: None, limit: usize::MAX };
+        let mut runs = record::history::list(self.context.lake, &filter).await?;
+        let ours = &self.context.run_id;
+        runs.retain(|run| matches!(run.outcome, Outcome::Interrupted | Outcome::Failed) && run.run_id != *ours);
+        Ok(runs)
+    }
 }
 
-async fn sweep_table(lake: &Storage, table: &TableName, dead: &[RunId]) -> Result<()> {
+async fn sweep_table(lake: &Storage, table: &TableName, dead: &[&RunId]) -> Result<()> {
     let mut left: Vec<Path> = Vec::new();
     for folder in dead.iter().map(|run| run_folder(table, run)) {
         if lake.has_folder(&folder).await? {
