@@ -80,6 +80,11 @@ name!(
     SnapshotName,
     "snapshot"
 );
+name!(
+    /// A schedule: the stem of `schedules/<name>.toml`.
+    ScheduleName,
+    "schedule"
+);
 
 /// `dataset.table`, as it is written in SQL and as BigQuery knows it.
 ///

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 use crate::contract::SnapshotContract;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Job, JobFile, Scope, Steps};
 use crate::names::{JobName, SnapshotName};
-use crate::toml_file::{TomlFile, files_of};
+use crate::promise::Promise;
+use crate::schedule::{self, Schedule};
+use crate::toml_file::{TomlFile, files_of, suggest};
 use crate::view::View;
 
 const JOBS_FOLDER: &str = "jobs";
@@ -31,6 +33,8 @@ pub struct Project {
     pub order: Vec<JobName>,
     /// Every view after those that it reads.
     pub views: Vec<View>,
+    /// By their names. No job is in two of them.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Project {
@@ -60,17 +64,53 @@ impl Project {
         let order = graph::order(&jobs)?;
         let tables = jobs.values().map(|job| job.table.name.clone()).collect();
         let views = View::load(root, &tables)?;
-        Ok(Project { root: root.to_owned(), config, snapshots, jobs, order, views })
+        let mut project =
+            Project { root: root.to_owned(), config, snapshots, jobs, order, views, schedules: Vec::new() };
+        project.schedules = schedule::load(&project)?;
+        project.refuse_alerts_about_nothing()?;
+        Ok(project)
+    }
+
+    fn refuse_alerts_about_nothing(&self) -> Result<()> {
+        let mut channels = self.config.environments.values().flat_map(|environment| &environment.alerts);
+        channels.try_for_each(|channel| {
+            self.select(&channel.select).map(drop).map_err(|error| error.with("file", &channel.at))
+        })
     }
 
     /// The jobs that any of the selectors names, in the order they run; no selector names them all.
     ///
-    /// As in dbt: `name`, `tag:word`, with `+` before it for what it reads of the same day, with `+` after it for what reads it.
+    /// As in dbt: `name`, `tag:word`, with `+` before it for what it reads of the same day, with `+` after it for what reads it;
+    /// also `dataset.table`, and with `!` before any of these what is left out.
     ///
     /// # Errors
-    /// `Project`: a selector names nothing.
+    /// `Project`: a selector names nothing, or all that was selected is left out.
     pub fn select(&self, selectors: &[String]) -> Result<Vec<JobName>> {
         select::select(&self.jobs, &self.order, selectors)
+    }
+
+    /// The schedule that runs a job.
+    pub fn schedule_of(&self, job: &JobName) -> Option<&Schedule> {
+        self.schedules.iter().find(|schedule| schedule.jobs.contains(job))
+    }
+
+    /// When a job's table must be there: as its own file says, or else its schedule.
+    pub fn promise_of(&self, job: &JobName) -> Option<&Promise> {
+        let stated = self.jobs.get(job).and_then(|job| job.promise.as_ref());
+        stated.or_else(|| self.schedule_of(job)?.promise.as_ref())
+    }
+
+    /// The schedule with this name.
+    ///
+    /// # Errors
+    /// `Project`: there is none.
+    pub fn schedule(&self, name: &str) -> Result<&Schedule> {
+        self.schedules.iter().find(|schedule| schedule.name.as_str() == name).ok_or_else(|| {
+            let known = self.schedules.iter().map(|schedule| schedule.name.as_str());
+            Error::project(format!("there is no schedule '{name}'"))
+                .with("folder", schedule::FOLDER)
+                .hint(suggest(name, known))
+        })
     }
 }
 

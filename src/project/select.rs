@@ -1,4 +1,5 @@
-//! Selectors as in dbt: `name`, `tag:word`, and `+` on either side for what is upstream and downstream.
+//! Selectors as in dbt: `name`, `tag:word`, and `+` on either side for what is upstream and downstream. `dataset.table` is
+//! the job that makes the table, and `!` before a selector takes away what it selects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +12,20 @@ use crate::toml_file::suggest;
 type Jobs = BTreeMap<JobName, Job>;
 
 pub(super) fn select(jobs: &Jobs, order: &[JobName], selectors: &[String]) -> Result<Vec<JobName>> {
-    if selectors.is_empty() {
-        return Ok(order.to_vec());
-    }
-    let mut selected: BTreeSet<&JobName> = BTreeSet::new();
+    let (mut wanted, mut unwanted) = (BTreeSet::new(), BTreeSet::new());
     for selector in selectors {
-        selected.extend(one(jobs, order, selector)?);
+        match selector.strip_prefix('!') {
+            Some(selector) => unwanted.extend(one(jobs, order, selector)?),
+            None => wanted.extend(one(jobs, order, selector)?),
+        }
     }
-    Ok(order.iter().filter(|name| selected.contains(name)).cloned().collect())
+    let all = selectors.iter().all(|selector| selector.starts_with('!'));
+    let selected = |name: &&JobName| (all || wanted.contains(name)) && !unwanted.contains(name);
+    let left: Vec<JobName> = order.iter().filter(selected).cloned().collect();
+    if left.is_empty() && !unwanted.is_empty() {
+        return Err(Error::project("no job is left of those selected").hint("leave out less"));
+    }
+    Ok(left)
 }
 
 fn one<'a>(jobs: &'a Jobs, order: &'a [JobName], selector: &str) -> Result<BTreeSet<&'a JobName>> {
@@ -39,13 +46,16 @@ fn one<'a>(jobs: &'a Jobs, order: &'a [JobName], selector: &str) -> Result<BTree
 }
 
 fn called<'a>(jobs: &'a Jobs, name: &str) -> Result<BTreeSet<&'a JobName>> {
-    match jobs.keys().find(|job| job.as_str() == name) {
-        Some(job) => Ok(BTreeSet::from([job])),
-        None => {
-            Err(Error::project(format!("there is no job '{name}'"))
-                .hint(suggest(name, jobs.keys().map(JobName::as_str))))
-        }
+    let meant = |job: &&Job| job.name.as_str() == name || job.table.name.to_string() == name;
+    if let Some(job) = jobs.values().find(meant) {
+        return Ok(BTreeSet::from([&job.name]));
     }
+    if name.contains('.') {
+        let tables: Vec<String> = jobs.values().map(|job| job.table.name.to_string()).collect();
+        return Err(Error::project(format!("no job makes the table '{name}'"))
+            .hint(suggest(name, tables.iter().map(String::as_str))));
+    }
+    Err(Error::project(format!("there is no job '{name}'")).hint(suggest(name, jobs.keys().map(JobName::as_str))))
 }
 
 fn tagged<'a>(jobs: &'a Jobs, tag: &str) -> Result<BTreeSet<&'a JobName>> {

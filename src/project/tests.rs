@@ -385,6 +385,9 @@ fn selectors_select() {
         (vec!["+b+"], "a b d"),
         (vec!["tag:core"], "b"),
         (vec!["tag:core+", "e"], "b e d"),
+        (vec!["users.b+"], "b d"),
+        (vec!["!tag:core"], "a c e d"),
+        (vec!["a+", "!c", "!b+"], "a"),
     ] {
         let selectors: Vec<String> = selectors.into_iter().map(str::to_owned).collect();
         let names: Vec<String> = project.select(&selectors).unwrap().iter().map(ToString::to_string).collect();
@@ -392,6 +395,8 @@ fn selectors_select() {
     }
     for (selector, expected) in [
         ("+f", "there is no job 'f'; hint: did you mean 'a'?"),
+        ("users.f", "no job makes the table 'users.f'; hint: did you mean 'users.a'?"),
+        ("!f", "there is no job 'f'"),
         ("usrs_daily", "there is no job 'usrs_daily'; hint: known: a, b, c, d, e"),
         ("tag:cor", "no job has the tag 'cor'; hint: did you mean 'core'?"),
         ("", "there is no job ''"),
@@ -400,6 +405,8 @@ fn selectors_select() {
         let refusal = project.select(&[selector.to_owned()]).expect_err(selector).to_string();
         assert!(refusal.starts_with(expected), "{selector}: {refusal}");
     }
+    let none = project.select(&["a+".to_owned(), "!a+".to_owned()]).unwrap_err().to_string();
+    assert!(none.starts_with("no job is left of those selected"), "{none}");
 }
 
 #[test]
