@@ -1,48 +1,13 @@
-//! `gatefold show`: the story of one run, from its record.
+//! The events of a run as they came, one after the other.
 
 use std::time::Duration;
 
-use super::runs::outcome_text;
-use super::workspace::Workspace;
-use super::{print_json, report};
-use crate::cli::{Format, Global};
-use crate::error::Result;
-use crate::job::Severity;
-use crate::record::{self, ChangeRecord, CheckRecord, Event, InputKind, InputRecord, RunHistory, What};
+use super::{changes_text, check_text, input_text, missed_text};
+use crate::commands::report;
+use crate::record::{CheckRecord, Event, RunHistory, What};
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The run's id, or the beginning of it.
-    pub run: String,
-}
-
-pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
-    let workspace = Workspace::open(global)?;
-    let history = record::history::read(&workspace.lake()?, &args.run).await?;
-    if global.format == Format::Json {
-        print_json(&history, global)?;
-    } else {
-        print!("{}", story(&history));
-    }
-    Ok(0)
-}
-
-fn story(history: &RunHistory) -> String {
-    let summary = &history.summary;
-    let mut text = format!(
-        "run {} for {} in {}: {}\n",
-        summary.run_id,
-        summary.date,
-        summary.environment.as_deref().unwrap_or("an unknown environment"),
-        outcome_text(summary.outcome, summary.exit_code)
-    );
-    for event in &history.events {
-        text += &chapter(event);
-    }
-    for warning in &history.warnings {
-        text += &format!("warning: {warning}\n");
-    }
-    text
+pub(super) fn text(history: &RunHistory) -> String {
+    history.events.iter().map(chapter).collect()
 }
 
 fn chapter(event: &Event) -> String {
@@ -83,7 +48,7 @@ fn chapter(event: &Event) -> String {
             }
             if !checks.is_empty() {
                 let verdict = if *blocked { "blocked" } else { "passed" };
-                let told: Vec<String> = checks.iter().map(check_text).collect();
+                let told: Vec<String> = checks.iter().map(|check: &CheckRecord| check_text(check, "    ")).collect();
                 line += format!("\n    checks of {snapshot}: {verdict}\n{}", told.concat()).trim_end();
             }
             line
@@ -92,7 +57,8 @@ fn chapter(event: &Event) -> String {
             format!("{job}: holds the lease of {table} {partition}, fencing token {fencing_token}")
         }
         What::InputsResolved { job, inputs, job_hash, sql_hash, fingerprint } => {
-            let inputs: Vec<String> = inputs.iter().map(input_text).collect();
+            let inputs: Vec<String> =
+                inputs.iter().map(|input| format!("    {}\n", input_text(input, &input.fingerprint))).collect();
             format!(
                 "{job}: reads\n{}    job text {job_hash}, SQL text {sql_hash}, together {fingerprint}",
                 inputs.concat()
@@ -109,7 +75,7 @@ fn chapter(event: &Event) -> String {
             )
         }
         What::Audited { job, checks, blocked, elapsed_ms } => {
-            let checks_text: Vec<String> = checks.iter().map(check_text).collect();
+            let checks_text: Vec<String> = checks.iter().map(|check: &CheckRecord| check_text(check, "    ")).collect();
             let verdict = if *blocked { "blocked" } else { "passed" };
             format!("{job}: audited, {verdict}, {}\n{}", took(elapsed_ms), checks_text.concat()).trim_end().to_owned()
         }
@@ -135,52 +101,10 @@ fn chapter(event: &Event) -> String {
         }
         What::JobFailed { job, exit_code, message, .. } => format!("{job}: failed with exit {exit_code}: {message}"),
         What::JobSkipped { job, because } => format!("{job}: skipped, because {because} did not succeed"),
+        missed @ What::PromiseMissed { job, .. } => format!("{job}: {}", missed_text(missed)),
         What::RunFinished { exit_code, elapsed_ms, .. } => {
             format!("finished with exit {exit_code} in {}", took(elapsed_ms))
         }
     };
     format!("{at}  {line}\n")
-}
-
-/// What a day has changed in a history.
-pub fn changes_text(changes: &ChangeRecord) -> String {
-    let mut text = format!(
-        "{} opened, {} closed, {} unchanged",
-        report::count(changes.opened),
-        report::count(changes.closed),
-        report::count(changes.unchanged)
-    );
-    if changes.forgotten > 0 {
-        text += &format!(", {} forgotten", report::count(changes.forgotten));
-    }
-    text
-}
-
-fn input_text(input: &InputRecord) -> String {
-    let kind = match input.kind {
-        InputKind::Snapshot => "snapshot",
-        InputKind::Table => "table",
-    };
-    let date = input.date.map(|date| format!(" of {date}")).unwrap_or_default();
-    format!(
-        "    {kind} {}{date}: {} rows, {} in {} files (fingerprint {})\n",
-        input.name,
-        report::count(input.rows),
-        report::bytes(input.bytes),
-        input.files,
-        input.fingerprint
-    )
-}
-
-fn check_text(check: &CheckRecord) -> String {
-    let mark = match (check.passed, check.severity) {
-        (true, _) => "passed",
-        (false, Severity::Warn) => "warns ",
-        (false, Severity::Block) => "BLOCKS",
-    };
-    let mut text = format!("    {mark} {}: {}\n", check.name, check.detail);
-    for example in &check.examples {
-        text += &format!("             {example}\n");
-    }
-    text
 }
