@@ -22,7 +22,7 @@ pub(super) const EXAMPLES: usize = 10;
 /// How many characters of a value are shown.
 const SHOWN_CHARACTERS: usize = 80;
 
-pub(super) const WITHHELD: &str = "<withheld>";
+pub(crate) const WITHHELD: &str = "<withheld>";
 const UNPRINTABLE: &str = "<unprintable>";
 
 #[derive(Clone, Copy)]
@@ -190,7 +190,7 @@ pub(super) fn labelled(
 }
 
 /// A value on one line and not longer than a reader takes in.
-pub(super) fn shown_value(column: &ArrayRef, row: usize) -> DataFusionResult<String> {
+pub(crate) fn shown_value(column: &ArrayRef, row: usize) -> DataFusionResult<String> {
     let text = text_of(column, row)?;
     let mut characters = text.chars();
     let mut shown = String::new();

@@ -24,6 +24,7 @@ use std::path::Path;
 use datafusion::prelude::SessionContext;
 
 use case::{Case, count, first_row};
+pub(crate) use case::{WITHHELD, shown_value};
 pub use guarded::Guarded;
 use relationship::Target;
 pub use report::{Finding, Report, name_of};

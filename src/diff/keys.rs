@@ -1,0 +1,73 @@
+//! The keys of some rows, for people.
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::ident;
+
+use super::matching::{Marks, count};
+use super::source::Source;
+use super::{Column, Comparison, Key, Shown};
+use crate::check::{WITHHELD, shown_value};
+use crate::engine::{Joins, engine_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::history::RowSet;
+
+/// How many keys an error names.
+const NAMED: usize = 3;
+
+/// The first keys of the rows of these sets, in the order of the keys.
+pub(super) async fn first(
+    comparison: &Comparison<'_>,
+    source: &Source,
+    sets: &[RowSet],
+    limit: usize,
+) -> Result<Vec<Key>> {
+    if limit == 0 || count(sets) == 0 {
+        return Ok(Vec::new());
+    }
+    let key: Vec<_> = comparison.key.iter().map(|column| ident(&column.name)).collect();
+    let order = key.iter().map(|column| column.clone().sort(true, false)).collect();
+    let read = async {
+        let context = comparison.engine.session(Joins::Hash);
+        let rows = context.read_table(std::sync::Arc::new(source.some(sets)))?.select(key)?;
+        let batches = rows.sort(order)?.limit(0, Some(limit))?.collect().await?;
+        let of_batch = |batch: &RecordBatch| {
+            (0..batch.num_rows()).map(|row| shown_key(comparison.key, batch.columns(), row)).collect::<Vec<_>>()
+        };
+        batches.iter().flat_map(of_batch).collect::<DataFusionResult<Vec<Key>>>()
+    };
+    read.await.map_err(engine_error)
+}
+
+/// A key that comes twice on one side has no one row to be compared with.
+pub(super) async fn refuse_repeated(comparison: &Comparison<'_>, marks: &Marks) -> Result<()> {
+    for (source, side) in [(comparison.from, &marks.from), (comparison.to, &marks.to)] {
+        let rows = count(&side.repeated);
+        if rows == 0 {
+            continue;
+        }
+        let named = first(comparison, source, &side.repeated, NAMED).await?;
+        let mut named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        named.dedup();
+        return Err(Error::new(
+            ErrorKind::InputBroken,
+            format!("{rows} rows of {} share their key with others", source.name),
+        )
+        .with("keys", named.join("; "))
+        .hint("the table is damaged, because no run publishes such rows; run the day again with --force"));
+    }
+    Ok(())
+}
+
+pub(super) fn shown_key(key: &[Column], values: &[ArrayRef], row: usize) -> DataFusionResult<Key> {
+    let cells = key.iter().zip(values).map(|(column, values)| Ok((column.name.clone(), shown(column, values, row)?)));
+    cells.collect::<DataFusionResult<_>>().map(Key)
+}
+
+pub(super) fn shown(column: &Column, values: &ArrayRef, row: usize) -> DataFusionResult<Shown> {
+    match (column.withheld, values.is_null(row)) {
+        (true, _) => Ok(Some(WITHHELD.to_owned())),
+        (false, true) => Ok(None),
+        (false, false) => shown_value(values, row).map(Some),
+    }
+}

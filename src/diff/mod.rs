@@ -1,0 +1,161 @@
+//! What differs between two states of a table: two of its days, or the same day of two environments.
+//!
+//! ```text
+//! rows of both sides ─ digests of key and values ─► buckets ─ sort, meet ─► rows by their places   one pass over all columns
+//! rows that changed ─ joined by key ─ compared ─► columns, examples                                a pass over these rows alone
+//! ```
+//!
+//! Of a row of the first pass only two digests and its place stay, 40 bytes, in memory or on disk; what comes of it is
+//! a bit a row. Files that both sides share are not read at all.
+
+mod buckets;
+mod columns;
+mod digest;
+mod keys;
+mod matching;
+mod scan;
+mod side;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+pub use side::{Columns, Pair, Side, pair};
+pub use source::Source;
+
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// A value as people read it; `None` is null.
+pub type Shown = Option<String>;
+
+/// The columns of a row's key, in the order of the grain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(pub Vec<(String, Shown)>);
+
+/// Two states of a table and how they are compared.
+pub struct Comparison<'a> {
+    pub engine: &'a Engine,
+    /// Where what does not fit into memory goes.
+    pub folder: &'a Path,
+    /// The state before, or the base.
+    pub from: &'a Source,
+    pub to: &'a Source,
+    /// The columns that tell rows apart.
+    pub key: &'a [Column],
+    /// The columns whose values are compared; both sides have them, in the same types.
+    pub columns: &'a [Column],
+    pub limits: Limits,
+    /// What the digests may hold, in bytes.
+    pub digest_bytes: u64,
+    /// Hears of rows as they are read.
+    pub progress: Progress,
+}
+
+/// Hears of so many more rows.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// Whether its values name a person and must not be told.
+    pub withheld: bool,
+}
+
+/// How many examples are kept; the first ones by key.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of keys that were added, and of keys that were removed.
+    pub keys: usize,
+    /// Of values, for each column.
+    pub values: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    pub rows: Rows,
+    /// Every compared column, in the order of the table.
+    pub columns: Vec<ColumnDifference>,
+    pub added: Vec<Key>,
+    pub removed: Vec<Key>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Rows {
+    pub from: u64,
+    pub to: u64,
+    /// Keys that only `to` has.
+    pub added: u64,
+    /// Keys that only `from` has.
+    pub removed: u64,
+    /// Keys that both have, with other values.
+    pub changed: u64,
+    pub unchanged: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnDifference {
+    pub name: String,
+    /// How many of the changed rows differ in it.
+    pub changed: u64,
+    pub examples: Vec<Example>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Example {
+    pub key: Key,
+    pub before: Shown,
+    pub after: Shown,
+}
+
+/// `column=value, …`
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, value)) in self.0.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{name}={}", value.as_deref().unwrap_or("null"))?;
+        }
+        Ok(())
+    }
+}
+
+/// One object, of the columns.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl Rows {
+    pub fn differ(&self) -> bool {
+        self.added + self.removed + self.changed > 0
+    }
+}
+
+/// Compares the two states.
+///
+/// Errors: a key that comes twice on one side (exit 11), files that cannot be read (exit 11 or 13), a disk that does not take
+/// what does not fit into memory (exit 13).
+pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
+    let marks = matching::matched(scan::scanned(comparison).await?).await?;
+    keys::refuse_repeated(comparison, &marks).await?;
+    let rows = rows(comparison, &marks);
+    let columns = columns::differences(comparison, &marks).await?;
+    let Limits { keys: limit, .. } = comparison.limits;
+    let added = keys::first(comparison, comparison.to, &marks.to.alone, limit).await?;
+    let removed = keys::first(comparison, comparison.from, &marks.from.alone, limit).await?;
+    Ok(Difference { rows, columns, added, removed })
+}
+
+fn rows(comparison: &Comparison<'_>, marks: &matching::Marks) -> Rows {
+    let [added, removed, changed] =
+        [&marks.to.alone, &marks.from.alone, &marks.to.changed].map(|sets| matching::count(sets));
+    // What is shared is in both, though nobody has looked at it.
+    let unchanged = marks.unchanged + comparison.to.shared_rows;
+    Rows { from: removed + changed + unchanged, to: added + changed + unchanged, added, removed, changed, unchanged }
+}
