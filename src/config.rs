@@ -1,5 +1,6 @@
 //! `gatefold.toml`: the project's name, its restricted datasets, and the environments it runs in.
 
+mod alert;
 mod cloud;
 mod place;
 
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::alert::RawAlert;
+pub use self::alert::{Address, AlertFormat, AlertKind, Channel, Target};
 pub use self::cloud::{BIGQUERY_VARIABLE, BigQuery, Google, STORAGE_VARIABLE, Verify, is_loopback};
 use self::cloud::{RawBigQuery, RawGoogle};
 pub use self::place::{BucketPlace, Place};
@@ -55,6 +58,8 @@ pub struct Environment {
     /// Without one the lake is the warehouse.
     pub bigquery: Option<BigQuery>,
     pub google: Google,
+    /// Who hears of what goes wrong.
+    pub alerts: Vec<Channel>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +89,8 @@ struct RawEnvironment {
     bigquery: Option<RawBigQuery>,
     #[serde(default)]
     google: RawGoogle,
+    #[serde(default)]
+    alert: Vec<At<RawAlert>>,
 }
 
 impl Config {
@@ -105,7 +112,7 @@ impl Config {
         let environments = raw
             .env
             .into_iter()
-            .map(|(name, environment)| Ok((name.clone(), environment.read(root, file, name)?)))
+            .map(|(name, environment)| Ok((name.clone(), environment.read(root, file, checked(file, name)?)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let default_env = &raw.project.default_env;
         if !environments.contains_key(default_env.as_str()) {
@@ -135,6 +142,17 @@ impl Config {
     }
 }
 
+/// The name goes into commands that people copy and that schedulers run.
+fn checked(file: &TomlFile, name: String) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if name.bytes().all(plain) && name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric()) {
+        return Ok(name);
+    }
+    Err(file
+        .error(0..0, format!("{name:?} is no name for an environment"))
+        .hint("letters, digits, '_' and '-', beginning with a letter or a digit"))
+}
+
 impl RawEnvironment {
     fn read(&self, root: &Path, file: &TomlFile, name: String) -> Result<Environment> {
         let lake = Place::read(root, file, &self.lake)?;
@@ -148,7 +166,8 @@ impl RawEnvironment {
         let memory = self.memory.as_ref().map(|memory| file.locate(memory.span(), parse_size(memory))).transpose()?;
         let bigquery = self.bigquery.as_ref().map(|bigquery| bigquery.read(file, &lake)).transpose()?;
         let google = self.google.read(root, file)?;
-        Ok(Environment { name, lake, snapshots, work, pseudonym_key_file, memory, bigquery, google })
+        let alerts = alert::read_all(root, file, &self.alert)?;
+        Ok(Environment { name, lake, snapshots, work, pseudonym_key_file, memory, bigquery, google, alerts })
     }
 }
 
@@ -185,6 +204,15 @@ mod tests {
     fn parse(text: &str) -> Result<Config> {
         let file = TomlFile { path: CONFIG_FILE.into(), text: text.to_owned() };
         Config::parse(Path::new("/p"), &file)
+    }
+
+    #[test]
+    fn the_name_of_an_environment_is_a_word() {
+        for bad in ["", "a b", "local; id #", "-x", "a\\nb", "a%"] {
+            let error = parse(&GOOD.replace("[env.big]", &format!("[env.\"{bad}\"]"))).unwrap_err();
+            assert!(error.message().ends_with("is no name for an environment"), "{error}");
+        }
+        parse(&GOOD.replace("[env.big]", "[env.big-2_B]")).unwrap();
     }
 
     #[test]
@@ -248,6 +276,66 @@ mod tests {
             let refusal = parse(&CLOUD.replacen(from, to, 1)).expect_err(to).to_string();
             assert!(refusal.contains(expected), "{to}\n{refusal}");
         }
+    }
+
+    const ALERTS: &str = "[project]\nname = 'shop'\ndefault_env = 'prod'\n\n[env.prod]\nlake = 'lake'\n\n\
+                          [[env.prod.alert]]\nformat = 'slack'\nwebhook = { env = 'SLACK_WEBHOOK' }\n\n\
+                          [[env.prod.alert]]\nname = 'pager'\non = ['failed']\ncommand = ['./page.sh', '-x']\ntimeout = '2m'\n";
+
+    #[test]
+    fn alerts_are_named_after_where_their_address_stands() {
+        let config = parse(ALERTS).unwrap();
+        let [slack, pager] = config.environment(None).unwrap().alerts.as_slice() else { panic!("two alerts") };
+        assert_eq!((slack.name.as_str(), slack.timeout.as_secs()), ("slack_webhook", 10));
+        assert_eq!(slack.on, BTreeSet::from([AlertKind::Failed, AlertKind::Late]));
+        assert_eq!((pager.name.as_str(), pager.timeout.as_secs()), ("pager", 120));
+        assert_eq!(pager.to, Target::Command(vec!["./page.sh".into(), "-x".into()]));
+    }
+
+    #[test]
+    fn a_wrong_alert_is_refused_at_its_place() {
+        for (from, to, expected) in [
+            ("format =", "formt =", "unknown key 'formt'; file: gatefold.toml:9:1; hint: did you mean 'format'?"),
+            ("env = 'S", "evn = 'S", "unknown key 'evn'; file: gatefold.toml:10:13"),
+            ("'slack'", "'slak'", "unknown value 'slak'; file: gatefold.toml:9:10; hint: did you mean 'slack'?"),
+            ("['failed']", "['faild']", "unknown value 'faild'; file: gatefold.toml:14:7"),
+            ("['failed']", "[]", "an alert about nothing; file: gatefold.toml:14:6"),
+            ("'2m'", "'2h'", "'2h' is not a time to wait; file: gatefold.toml:16:11"),
+            ("'2m'", "'6m'", "'6m' is not a time to wait"),
+            ("'pager'", "'On Call'", "'On Call' is not a name of an alert; file: gatefold.toml:13:8"),
+            ("'pager'", "'slack_webhook'", "two alerts are called 'slack_webhook'; file: gatefold.toml:13:8"),
+            ("command = ['./page.sh', '-x']\n", "", "a webhook or to a command; file: gatefold.toml:12:1"),
+            ("webhook = {", "command = ['x']\nwebhook = {", "a webhook or to a command; file: gatefold.toml:8:1"),
+            ("name = 'pager'", "format = 'json'", "a command always gets JSON; file: gatefold.toml:13:10"),
+            ("env = 'S", "file = 'x', env = 'S", "stands in one place; file: gatefold.toml:10:11"),
+        ] {
+            let refusal = parse(&ALERTS.replacen(from, to, 1)).expect_err(to).to_string();
+            assert!(refusal.contains(expected), "{to}\n{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_webhook_stands_in_no_file_and_in_no_error() {
+        for url in ["https://hooks.slack.com/services/T0/SECRET", "http://10.0.0.1/SECRET", "SECRET"] {
+            let refusal =
+                parse(&ALERTS.replacen("env = 'SLACK_WEBHOOK'", &format!("url = '{url}'"), 1)).expect_err(url);
+            assert!(refusal.to_string().contains("is a secret"), "{refusal}");
+            assert!(!format!("{refusal:?}").contains("SECRET"), "{refusal:?}");
+        }
+        parse(&ALERTS.replacen("env = 'SLACK_WEBHOOK'", "url = 'http://127.0.0.1:8080/hook'", 1)).unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let address = |text: &str| {
+            std::fs::write(folder.path().join("hook"), text).unwrap();
+            Address::File(folder.path().join("hook")).reveal()
+        };
+        assert!(address("https://hooks.slack.com/services/T0/SECRET\n").is_ok());
+        for bad in ["http://hooks.slack.com/SECRET", "SECRET", "", "ftp://x/SECRET"] {
+            let refusal = address(bad).map(drop).unwrap_err();
+            assert!(!format!("{refusal:?}").contains("SECRET"), "{refusal:?}");
+        }
+        let unset = Address::Variable("GATEFOLD_NO_SUCH_VARIABLE".to_owned()).reveal().map(drop).unwrap_err();
+        assert!(unset.to_string().contains("GATEFOLD_NO_SUCH_VARIABLE"), "{unset}");
     }
 
     #[test]

@@ -191,11 +191,15 @@ fn parse_endpoint(text: &str) -> Result<Url> {
     };
     let url = Url::parse(text).map_err(|error| refuse(&format!("is not a URL: {error}")))?;
     match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
+        _ if is_safe(&url) => Ok(url),
         "http" => Err(refuse("would send tokens in clear")),
         _ => Err(refuse("is not an endpoint")),
     }
+}
+
+/// Whether what is sent there is read by nobody on the way.
+pub(super) fn is_safe(url: &Url) -> bool {
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
 }
 
 /// Whether a server stands on this machine, where no credentials are needed.
