@@ -29,6 +29,17 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    pub const ALL: [ErrorKind; 8] = [
+        ErrorKind::Project,
+        ErrorKind::InputMissing,
+        ErrorKind::InputBroken,
+        ErrorKind::CheckBlocked,
+        ErrorKind::Publish,
+        ErrorKind::LeaseHeld,
+        ErrorKind::OutOfMemory,
+        ErrorKind::Internal,
+    ];
+
     pub fn exit_code(self) -> u8 {
         match self {
             ErrorKind::Project | ErrorKind::OutOfMemory => 2,

@@ -26,15 +26,18 @@
 //!
 //! # Modules in reading order
 //!
-//! What is written: [`names`], [`contract`], [`job`], [`promise`], [`config`], [`project`]. What it means for a date: [`plan`],
-//! [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
+//! What is written: [`names`], [`contract`], [`job`], [`promise`], [`schedule`], [`config`], [`project`]. What it means for a date:
+//! [`plan`], [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
 //! What happens to the data: [`snapshot`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
 //! [`audit`], [`publish`], whose module [`publish::bigquery`] is the warehouse. What analysts read: [`view`]. Where the bytes
-//! lie: [`storage`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`. What is
-//! remembered: [`record`]. In which order: [`pipeline`]. What people touch: [`cli`], [`commands`]; what other tools read:
+//! lie: [`storage`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`, and two
+//! states of a table: [`diff`]. What is remembered: [`record`]; how all tables stand: [`status`]. In which order: [`pipeline`];
+//! over many days: [`backfill`]. Who hears of it: [`alert`]. What people touch: [`cli`], [`commands`]; what other tools read:
 //! [`export`]. What to try it with: [`generate`].
 
+pub mod alert;
 pub mod audit;
+pub mod backfill;
 pub mod billing;
 pub mod calendar;
 pub mod check;
@@ -42,6 +45,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod contract;
+pub mod diff;
 mod digest;
 pub mod engine;
 pub mod error;
@@ -50,6 +54,7 @@ pub mod generate;
 pub mod history;
 pub mod job;
 pub mod lineage;
+mod memo;
 pub mod model_test;
 pub mod money;
 pub mod names;
@@ -60,9 +65,11 @@ pub mod promise;
 pub mod pseudonym;
 pub mod publish;
 pub mod record;
+pub mod schedule;
 pub mod snapshot;
 mod sql;
 pub mod stage;
+pub mod status;
 pub mod storage;
 pub mod toml_file;
 pub mod validate;

@@ -6,6 +6,7 @@ use gatefold::commands;
 
 fn main() -> ExitCode {
     end_with_the_reader();
+    commands::completions::answer();
     let cli = Cli::parse();
     match commands::run(cli) {
         Ok(code) => ExitCode::from(code),

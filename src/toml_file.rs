@@ -215,6 +215,7 @@ fn plain_type(expected: &str) -> &str {
         "u64" => "a whole number of 0 or more",
         "f64" => "a number",
         "a boolean" => "true or false",
+        "a TOML datetime" => "a date without quotation marks (2026-11-01)",
         _ if expected.starts_with("struct ") || expected.starts_with("a map") => "a table",
         _ => expected,
     }

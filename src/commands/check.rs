@@ -1,15 +1,31 @@
 //! `gatefold check`: everything that can be proved with no data.
 
+use super::selection::Selection;
 use super::workspace::Workspace;
 use super::{planned, print_json, report};
 use crate::cli::{Format, Global};
+use crate::contract::SnapshotContract;
 use crate::error::{Error, Result};
+use crate::job::InputSource;
+use crate::names::JobName;
+use crate::project::Project;
+use crate::schedule::render;
 use crate::validate::validate;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {}
+const EXAMPLES: &str = "\
+Examples:
+  gatefold check
+  gatefold check user_daily+                         # a job and what reads it
+  gatefold check --format json";
 
-pub async fn exec(_args: &Args, global: &Global) -> Result<u8> {
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let workspace = match Workspace::open(global) {
         Ok(workspace) => workspace,
         Err(error) if global.format == Format::Json => {
@@ -18,18 +34,29 @@ pub async fn exec(_args: &Args, global: &Global) -> Result<u8> {
         }
         Err(error) => return Err(error),
     };
-    let snapshots = planned::each_snapshot(&workspace)?.into_iter().filter_map(Result::err);
-    let jobs = planned::each_job(&workspace, validate)?.into_iter().filter_map(|(_, facts)| facts.err());
-    let errors: Vec<Error> = snapshots.chain(jobs).collect();
+    let jobs = args.selection.jobs(&workspace.project)?;
+    let snapshots = contracts(&workspace.project, &args.selection, &jobs);
+    let of_snapshots = planned::each_snapshot(&workspace, &snapshots)?.into_iter().filter_map(Result::err);
+    let of_jobs = planned::each_job(&workspace, &jobs, validate)?.into_iter().filter_map(|(_, facts)| facts.err());
+    let errors: Vec<Error> = of_snapshots.chain(of_jobs).chain(render::stale(&workspace.project)?).collect();
     if global.format == Format::Json {
         print_json(&told(&errors.iter().collect::<Vec<_>>()), global)?;
     } else {
         errors.iter().for_each(report::error);
         if errors.is_empty() {
-            println!("{}", sound(workspace.project.jobs.len(), workspace.project.snapshots.len()));
+            println!("{}", sound(jobs.len(), snapshots.len()));
         }
     }
     Ok(errors.first().map_or(0, |error| error.kind().exit_code()))
+}
+
+/// Every contract, or those that the selected jobs read.
+fn contracts<'a>(project: &'a Project, selection: &Selection, jobs: &[JobName]) -> Vec<&'a SnapshotContract> {
+    let read = |contract: &&SnapshotContract| {
+        let source = InputSource::Snapshot(contract.name.clone());
+        jobs.iter().any(|job| project.jobs[job].inputs.iter().any(|input| input.source == source))
+    };
+    project.snapshots.values().filter(|contract| selection.is_all() || read(contract)).collect()
 }
 
 /// One of each is two things still, so the verb stays.

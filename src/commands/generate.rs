@@ -1,14 +1,29 @@
 //! `gatefold generate`: sample snapshots.
 
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+
+use super::stop::unless_stopped;
 use super::workspace::{self, Workspace};
 use super::{print_json, progress, report};
 use crate::cli::{Format, Global};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generate::{self, Options, Summary};
 use crate::names::SnapshotDate;
 use crate::storage::{Storage, WorkRoot};
 
+/// What to do when it was stopped.
+const AGAIN: &str = "no run reads a day that is not whole; the same command makes all of them";
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold generate                                  # two days of about 10,000 accounts
+  gatefold generate --accounts 1000000 --days 7 --until 2026-11-20
+  gatefold generate --format json                    # what was planted, by day and snapshot";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// About how many accounts a day holds.
     #[arg(long, default_value_t = 10_000)]
@@ -36,11 +51,14 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     };
     let bar = progress::rows_bar(generate::total_rows_hint(&options));
     bar.set_message("generating");
-    let made = |rows: u64| bar.set_position(rows);
-    let summary = match snapshots.folder() {
-        Some(folder) => generate::generate(&options, folder, &made)?,
-        None => into_bucket(&options, &snapshots, &workspace.work(), &made).await?,
+    let made = match snapshots.folder() {
+        Some(folder) => {
+            let told = |error: Error| told_where(error, &options, folder);
+            unless_stopped(aside(options.clone(), folder.to_owned(), bar.clone()), told).await
+        }
+        None => into_bucket(&options, &snapshots, &workspace.work(), &bar).await,
     };
+    let summary = made.inspect_err(|_| bar.finish_and_clear())?;
     bar.finish_and_clear();
     if global.format == Format::Json {
         print_json(&summary, global)?;
@@ -64,21 +82,28 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     Ok(0)
 }
 
+/// On threads of its own, so that this one hears a wish to stop.
+async fn aside(options: Options, folder: PathBuf, bar: ProgressBar) -> Result<Summary> {
+    let made =
+        tokio::task::spawn_blocking(move || generate::generate(&options, &folder, &|rows| bar.set_position(rows)));
+    made.await.unwrap_or_else(|panic| Err(Error::internal("the sample's threads ended badly").source(panic)))
+}
+
+fn told_where(error: Error, options: &Options, folder: &Path) -> Error {
+    let whole = generate::whole_days(options, folder);
+    error.with("folder", folder.display()).with("whole days", format!("{whole} of {}", options.days)).hint(AGAIN)
+}
+
 /// The sample is made on this machine's disk first: a day in a bucket is replaced only by one that is whole.
-async fn into_bucket(
-    options: &Options,
-    snapshots: &Storage,
-    work: &WorkRoot,
-    made: &(dyn Fn(u64) + Sync),
-) -> Result<Summary> {
+async fn into_bucket(options: &Options, snapshots: &Storage, work: &WorkRoot, bar: &ProgressBar) -> Result<Summary> {
     generate::refuse_foreign_days(options, snapshots).await?;
     let scratch = work.scratch("generate")?;
     let put = async {
-        let summary = generate::generate(options, scratch.folder(), made)?;
+        let summary = aside(options.clone(), scratch.folder().to_owned(), bar.clone()).await?;
         generate::put_days(options, scratch.folder(), snapshots).await?;
         Ok(summary)
     };
-    let put = put.await;
+    let put = unless_stopped(put, |error| error.with("folder", snapshots.describe_root()).hint(AGAIN)).await;
     if let Err(error) = scratch.remove() {
         tracing::warn!(folder = %scratch.folder().display(), %error, "failed to remove what was made on this disk");
     }

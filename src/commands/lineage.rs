@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::workspace::Workspace;
-use super::{planned, print_json, report};
+use super::{complete, planned, print_json, report};
 use crate::cli::{Format, Global};
 use crate::error::{Error, Result};
 use crate::job::InputSource;
@@ -14,9 +14,17 @@ use crate::project::Project;
 use crate::toml_file::suggest;
 use crate::validate::examine;
 
+const EXAMPLES: &str = "\
+Examples:
+  gatefold lineage user_daily --column tier          # back to the snapshots
+  gatefold lineage account --column email --downstream
+  gatefold lineage --tables --dot | dot -Tsvg > lineage.svg";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Jobs, as for run, and snapshots by their names; every job when none is named.
+    #[arg(value_name = "SELECTOR", add = complete::tables_of_lineage())]
     pub selectors: Vec<String>,
     /// Only this column, followed back to the snapshots or, with --downstream, on to all that depends on it.
     #[arg(long, value_name = "COLUMN")]
@@ -48,7 +56,7 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     }
     let mut lineage = BTreeMap::new();
     let mut errors = Vec::new();
-    for (job, examined) in planned::each_job(&workspace, examine)? {
+    for (job, examined) in planned::each_job(&workspace, &project.order, examine)? {
         match examined {
             Ok(facts) => {
                 lineage.insert(job.clone(), facts.lineage);
@@ -89,7 +97,7 @@ fn select(project: &Project, selectors: &[String]) -> Result<Vec<InputSource>> {
                 jobs.extend(readers(project, name).map(|job| format!("{job}+")));
             }
             snapshots.insert(name.clone());
-        } else if core.starts_with("tag:") || project.jobs.keys().any(|job| job.as_str() == core) {
+        } else if core.contains([':', '.', '!']) || project.jobs.keys().any(|job| job.as_str() == core) {
             jobs.push(selector.clone());
         } else {
             let known = project.snapshots.keys().map(SnapshotName::as_str);

@@ -1,27 +1,42 @@
 //! A file a subcommand: its arguments and one `exec`, which returns the exit code.
 
+pub mod alert;
+pub mod backfill;
 pub mod check;
+pub mod complete;
+pub mod completions;
+pub mod diff;
 pub mod export;
 pub mod generate;
 pub mod init;
 pub mod lineage;
+pub mod man;
 pub mod plan;
 pub mod query;
 pub mod report;
 pub mod run;
 pub mod runs;
+pub mod schedule;
 pub mod schema;
+pub mod selection;
 pub mod show;
+pub mod status;
 pub mod test;
 
 mod planned;
 mod progress;
+mod stop;
 mod workspace;
+
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, Format, Global};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a command has to end by itself once it was asked to.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs what was typed. Returns the exit code of a call that was carried out.
 pub fn run(cli: Cli) -> Result<u8> {
@@ -31,18 +46,25 @@ pub fn run(cli: Cli) -> Result<u8> {
         return Err(Error::project("--format csv is for query").hint("use --format table or json"));
     }
     match command {
+        Command::Alert(args) => block_on(alert::exec(&args, &global)),
         Command::Init(args) => init::exec(&args, &global),
         Command::Generate(args) => block_on(generate::exec(&args, &global)),
         Command::Check(args) => block_on(check::exec(&args, &global)),
-        Command::Plan(args) => block_on(plan::exec(&args, &global)),
+        Command::Plan(args) => block_on(reading(plan::exec(&args, &global))),
         Command::Run(args) => block_on(run::exec(&args, &global)),
+        Command::Backfill(args) => block_on(backfill::exec(&args, &global)),
         Command::Runs(args) => block_on(runs::exec(&args, &global)),
         Command::Show(args) => block_on(show::exec(&args, &global)),
-        Command::Query(args) => block_on(query::exec(&args, &global)),
+        Command::Status(args) => block_on(status::exec(&args, &global)),
+        Command::Query(args) => block_on(reading(query::exec(&args, &global))),
+        Command::Diff(args) => block_on(diff::exec(&args, &global)),
         Command::Lineage(args) => block_on(lineage::exec(&args, &global)),
         Command::Export(args) => export::exec(&args, &global),
-        Command::Test(args) => block_on(test::exec(&args, &global)),
+        Command::Test(args) => block_on(reading(test::exec(&args, &global))),
+        Command::Schedule(args) => block_on(schedule::exec(&args, &global)),
         Command::Schema(args) => schema::exec(&args),
+        Command::Completions(args) => completions::exec(&args),
+        Command::Man(args) => man::exec(&args),
     }
 }
 
@@ -55,6 +77,20 @@ fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
         .map_err(|error| Error::internal("failed to start the runtime").source(error))?;
     let done = runtime.block_on(work);
     runtime.shutdown_background();
+    done
+}
+
+/// A command that changes nothing, which may take long: a wish that it ends drops it, with what it has spilled.
+async fn reading(work: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let end_at_once = tokio::spawn(async {
+        let signal = stop::stopped().await;
+        tokio::time::sleep(GRACE).await;
+        // It is busy, or its reader has stopped to read.
+        report::error(&stop::stopped_by(signal));
+        std::process::exit(ErrorKind::Publish.exit_code().into());
+    });
+    let done = stop::unless_stopped(work, |error| error.hint("nothing was changed")).await;
+    end_at_once.abort();
     done
 }
 

@@ -2,20 +2,28 @@
 
 use serde::Serialize;
 
+use super::selection::Selection;
 use super::workspace::{self, Workspace};
 use super::{print_json, report};
 use crate::cli::{Format, Global};
 use crate::error::{ErrorKind, Result};
 use crate::names::SnapshotDate;
-use crate::pipeline::preview;
+use crate::pipeline::{Survey, preview};
 use crate::plan::Plan;
 use crate::publish::bigquery::{Forecast, TableState, Warehouse};
 use crate::record::InputRecord;
 
+const EXAMPLES: &str = "\
+Examples:
+  gatefold plan                                      # what would run for the latest day, and why
+  gatefold plan user_daily+ --date 2026-11-20
+  gatefold plan --env prod                           # with BigQuery: tables to make, bytes, dollars";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Jobs, as for run.
-    pub selectors: Vec<String>,
+    #[command(flatten)]
+    pub selection: Selection,
     /// The snapshot date, as for run.
     #[arg(long, value_parser = workspace::date)]
     pub date: Option<SnapshotDate>,
@@ -84,17 +92,19 @@ impl Load {
 pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let workspace = Workspace::open(global)?;
     let (lake, snapshots, key) = (workspace.lake()?, workspace.snapshots()?, workspace.key()?);
-    let date = workspace.date(args.date, &args.selectors, &snapshots).await?;
-    let plan = Plan::resolve(&workspace.project, date, &args.selectors)?;
+    let date = workspace.date(args.date, &args.selection.words(), &snapshots).await?;
+    let plan = Plan::resolve(&workspace.project, date, &args.selection.words())?;
     let key = key.as_ref().map(|key| key.fingerprint());
     let warehouse = Warehouse::connect(&workspace.environment).await?;
     let mut steps = Vec::new();
-    for previewed in preview(&plan, &lake, &snapshots, key, args.force).await? {
-        let planned = previewed.planned;
+    let project = workspace.environment.bigquery.as_ref().map(|bigquery| bigquery.project.as_str());
+    let survey = Survey::new(&lake, &snapshots, key, project);
+    for previewed in preview(&plan, &survey, args.force).await? {
+        let planned = &previewed.planned;
         let bigquery = match &warehouse {
             Some(warehouse) => {
-                let runs = previewed.reason.runs();
-                Some(Load::of(warehouse.forecast(&workspace.project, planned, &lake, runs).await?))
+                let makes = previewed.reason.makes();
+                Some(Load::of(warehouse.forecast(&workspace.project, planned, &lake, makes).await?))
             }
             None => None,
         };

@@ -6,6 +6,7 @@ use std::thread;
 use tokio::runtime::Handle;
 
 use super::workspace::Workspace;
+use crate::contract::SnapshotContract;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::job::Job;
@@ -17,23 +18,25 @@ use crate::validate::{JobFacts, validate_snapshot};
 /// Planning deep expressions recurses.
 const STACK_BYTES: usize = 8 << 20;
 
-/// What `examine` says of each job, in their order, with no data and no lake. Errors: the engine cannot be set up.
-pub(super) fn each_job<F>(workspace: &Workspace, examine: F) -> Result<Vec<(&JobName, Result<JobFacts>)>>
+/// What `examine` says of each of these jobs, in their order, with no data and no lake. Errors: the engine cannot be set up.
+pub(super) fn each_job<'a, F>(
+    workspace: &Workspace,
+    jobs: &'a [JobName],
+    examine: F,
+) -> Result<Vec<(&'a JobName, Result<JobFacts>)>>
 where
     F: AsyncFn(&Engine, &Storage, &Project, &Job) -> Result<JobFacts> + Sync,
 {
     let project = &workspace.project;
-    let names: Vec<&JobName> = project.order.iter().collect();
-    let facts = each(workspace, &names, async |engine, nowhere, name: &&JobName| {
-        examine(engine, nowhere, project, &project.jobs[*name]).await
+    let facts = each(workspace, jobs, async |engine, nowhere, name: &JobName| {
+        examine(engine, nowhere, project, &project.jobs[name]).await
     })?;
-    Ok(names.into_iter().zip(facts).collect())
+    Ok(jobs.iter().zip(facts).collect())
 }
 
-/// Whether the checks of each snapshot plan, in their order. Errors: the engine cannot be set up.
-pub(super) fn each_snapshot(workspace: &Workspace) -> Result<Vec<Result<()>>> {
-    let contracts: Vec<_> = workspace.project.snapshots.values().collect();
-    each(workspace, &contracts, async |engine, nowhere, contract| validate_snapshot(engine, nowhere, contract).await)
+/// Whether the checks of each of these snapshots plan, in their order. Errors: the engine cannot be set up.
+pub(super) fn each_snapshot(workspace: &Workspace, contracts: &[&SnapshotContract]) -> Result<Vec<Result<()>>> {
+    each(workspace, contracts, async |engine, nowhere, contract| validate_snapshot(engine, nowhere, contract).await)
 }
 
 fn each<T: Sync, R: Send, F>(workspace: &Workspace, items: &[T], work: F) -> Result<Vec<R>>

@@ -5,17 +5,17 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::report::count;
+use super::report::{count, dumb};
 use crate::names::JobName;
 use crate::record::What;
 
 const TICK: Duration = Duration::from_millis(120);
 
-/// Bars go to a terminal only.
+/// Bars go to a terminal only, and to one whose lines can be written over.
 pub fn wanted() -> bool {
-    std::io::stderr().is_terminal()
+    std::io::stderr().is_terminal() && !dumb()
 }
 
 /// A bar over a known number of rows.
@@ -25,7 +25,19 @@ pub fn rows_bar(total: u64) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {human_pos}/{human_len} rows {eta}")
         .expect("the template is sound");
-    ProgressBar::new(total).with_style(style)
+    ProgressBar::new(total).with_style(style).with_finish(ProgressFinish::AndClear)
+}
+
+/// Something whose end is not known, with the time that it takes.
+pub fn spinner(what: &'static str) -> ProgressBar {
+    if !wanted() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is sound");
+    let bar = ProgressBar::new_spinner().with_style(style).with_finish(ProgressFinish::AndClear);
+    bar.set_message(what);
+    bar.enable_steady_tick(TICK);
+    bar
 }
 
 /// One spinner a job, fed by the events of the run.
@@ -61,7 +73,10 @@ impl RunProgress {
             | What::UpToDate { job, .. }
             | What::Loaded { job, .. }
             | What::JobFailed { job, .. } => self.close(job),
-            What::RunStarted { .. } | What::JobSkipped { .. } | What::RunFinished { .. } => {}
+            What::RunStarted { .. }
+            | What::JobSkipped { .. }
+            | What::PromiseMissed { .. }
+            | What::RunFinished { .. } => {}
         }
     }
 

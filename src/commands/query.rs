@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
-use arrow::datatypes::FieldRef;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, FieldRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use datafusion::catalog::MemorySchemaProvider;
@@ -14,6 +14,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::StreamExt;
 
+use super::progress;
 use super::workspace::{self, Workspace};
 use crate::cli::{Format, Global};
 use crate::contract::Location;
@@ -27,11 +28,14 @@ use crate::storage::Storage;
 /// Rows that a table shows before it says that there are more.
 const SHOWN_ROWS: usize = 1_000;
 
-const EXAMPLE: &str = "\
-Example:\n  gatefold query --as-of 2026-03-01 \"SELECT * FROM value_proposition.plan_price_history WHERE market = 'NO'\"";
+const EXAMPLES: &str = "\
+Examples:
+  gatefold query \"SELECT tier, count(*) FROM users.user_daily GROUP BY tier\"
+  gatefold query --format csv \"SELECT * FROM users.user_daily\" > users.csv
+  gatefold query --as-of 2026-03-01 \"SELECT * FROM value_proposition.plan_price_history WHERE market = 'NO'\"";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// A SELECT; a table is `dataset.table`.
     pub sql: String,
@@ -49,6 +53,7 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let lake = workspace.lake()?;
     let engine = workspace.engine(args.memory, std::env::temp_dir(), workspace.key()?)?;
     engine.register(&lake);
+    let bar = progress::spinner("reading");
     let context = engine.session(Joins::Hash);
     register_all(&context, &lake, args.as_of).await?;
 
@@ -60,10 +65,12 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let mut stream = frame.execute_stream().await.map_err(|error| plan_error(error, &start))?;
     let mut sink = Sink::new(global.format, stream.schema());
     while let Some(batch) = stream.next().await {
+        bar.finish_and_clear();
         if !sink.write(&batch.map_err(engine_error)?)? {
             break;
         }
     }
+    bar.finish_and_clear();
     sink.finish()?;
     Ok(0)
 }
@@ -166,6 +173,7 @@ impl Sink {
             }
             Sink::Table { batches, rows, more, schema } => {
                 let batches = if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches };
+                let batches = batches.iter().map(with_short_decimals).collect::<Result<Vec<_>, _>>().map_err(failed)?;
                 println!("{}", arrow::util::pretty::pretty_format_batches(&batches).map_err(failed)?);
                 match more {
                     true => eprintln!("the first {rows} rows; --format csv or json writes all"),
@@ -175,6 +183,33 @@ impl Sink {
             }
         }
     }
+}
+
+/// For people a NUMERIC stands as BigQuery shows it, 71.79 and not 71.790000000; the other formats keep its scale.
+fn with_short_decimals(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if !batch.columns().iter().any(|column| is_decimal(column.data_type())) {
+        return Ok(batch.clone());
+    }
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        let column = if is_decimal(column.data_type()) { short_texts(column)? } else { Arc::clone(column) };
+        Ok((field.name(), column, true))
+    });
+    RecordBatch::try_from_iter_with_nullable(columns.collect::<Result<Vec<_>, ArrowError>>()?)
+}
+
+fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..))
+}
+
+fn short_texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = arrow::compute::cast(column, &DataType::Utf8)?;
+    let short = texts.as_string::<i32>().iter().map(|text| text.map(short_decimal));
+    Ok(Arc::new(short.collect::<StringArray>()))
+}
+
+fn short_decimal(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// CSV has no lists and no structs; they stand in it as JSON.
@@ -200,4 +235,16 @@ fn json_texts(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, ArrowErro
         texts.append_option((!column.is_null(row)).then(|| String::from_utf8_lossy(&text)));
     }
     Ok(Arc::new(texts.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_loses_what_says_nothing() {
+        let shown = ["71.790000000", "0.000000000", "-0.500000000", "100.000000000", "100", "0.000000001"];
+        let short = shown.map(short_decimal);
+        assert_eq!(short, ["71.79", "0", "-0.5", "100", "100", "0.000000001"]);
+    }
 }

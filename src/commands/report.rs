@@ -32,7 +32,17 @@ pub fn error_text(error: &Error, colour: bool) -> String {
 
 /// Whether stderr is a terminal that wants colour.
 pub fn colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    colour_on(&std::io::stderr())
+}
+
+/// Whether this stream is a terminal that can show colour, and its owner wants it: https://no-color.org
+pub fn colour_on(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A terminal that only prints, such as that of an editor.
+pub fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// A table without lines; columns whose header ends with `#` are numbers and stand to the right.
@@ -65,6 +75,15 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// At most three figures and a unit: 999, 12.3k, 1.2M.
+pub fn compact(number: u64) -> String {
+    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
+    let Some((size, unit)) = units.into_iter().find(|(size, _)| number >= *size) else { return number.to_string() };
+    // Cut and not rounded, so that 999,999 is not 1000k.
+    let tenths = number / (size / 10);
+    if tenths >= 1_000 { format!("{}{unit}", tenths / 10) } else { format!("{}.{}{unit}", tenths / 10, tenths % 10) }
+}
+
 pub fn bytes(number: u64) -> String {
     indicatif::BinaryBytes(number).to_string()
 }
@@ -86,6 +105,10 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(
+            [999, 12_345, 999_999, 1_250_000, 123_456_789].map(compact),
+            ["999", "12.3k", "999k", "1.2M", "123M"]
+        );
         assert_eq!(seconds(Duration::from_millis(1_250)), "1.2 s");
         assert_eq!(seconds(Duration::from_secs(125)), "2 min 05 s");
     }

@@ -3,29 +3,44 @@
 mod json;
 mod text;
 
+use std::collections::BTreeMap;
+
 use self::json::RunJson;
+use super::alert;
 use super::print_json;
 use super::progress::RunProgress;
+use super::selection::Selection;
+use super::stop::{GOES_ON, unless_stopped};
 use super::workspace::{self, Workspace};
 use crate::cli::{Format, Global};
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::job::Mode;
-use crate::names::SnapshotDate;
-use crate::pipeline::{self, RunContext, RunEnd, sweep_work};
+use crate::names::{JobName, SnapshotDate};
+use crate::pipeline::{self, Memory, Open, RunContext, RunEnd, sweep_work};
 use crate::plan::Plan;
 use crate::publish::bigquery::Warehouse;
 use crate::storage::{Storage, Work};
 use crate::validate::{validate, validate_snapshot};
 
+const EXAMPLES: &str = "\
+Examples:
+  gatefold run                                       # every job, for the latest day that every snapshot has
+  gatefold run tag:daily --date 2026-11-20
+  gatefold run +tier_metrics_daily --exclude user_pii
+  gatefold run --from 2026-11-01 --to 2026-11-20     # day after day, as histories want it
+  gatefold run user_daily --force --memory 2GiB";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Jobs to run: `name`, `tag:users`, `+name` with what it reads, `name+` with what reads it. All when none is given.
-    pub selectors: Vec<String>,
+    #[command(flatten)]
+    pub selection: Selection,
     /// The snapshot date, YYYY-MM-DD; the latest that every snapshot has when not given.
     #[arg(long, value_parser = workspace::date)]
     pub date: Option<SnapshotDate>,
-    /// The first of several dates, which run one after the other; the first that fails ends it.
+    /// The first of several dates, which run one after the other; the first that fails ends it. gatefold backfill runs only
+    /// what is not fresh of a range, days side by side.
     #[arg(long, value_parser = workspace::date, value_name = "DATE", requires = "to", conflicts_with = "date")]
     pub from: Option<SnapshotDate>,
     /// The last of several dates.
@@ -43,14 +58,23 @@ pub struct Args {
     pub rebuild: bool,
 }
 
+impl Args {
+    /// Of a run of one day, with nothing forced.
+    pub(super) fn of_a_day(memory: Option<u64>) -> Self {
+        Args { selection: Selection::default(), date: None, from: None, to: None, memory, force: false, rebuild: false }
+    }
+}
+
 pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     let workspace = Workspace::open(global)?;
     let snapshots = workspace.snapshots()?;
     let (Some(from), Some(to)) = (args.from, args.to) else {
-        let date = workspace.date(args.date, &args.selectors, &snapshots).await?;
-        let plan = Plan::resolve(&workspace.project, date, &args.selectors)?;
-        let ran = run_day(&workspace, &plan, args, None).await?;
+        let date = workspace.date(args.date, &args.selection.words(), &snapshots).await?;
+        let plan = Plan::resolve(&workspace.project, date, &args.selection.words())?;
+        let ran = run_day(&workspace, &plan, args, None).await;
+        let ran = alert::unless_broken(&workspace, date, ran).await?;
         tell(&plan, &ran, global)?;
+        alert::after_run(&workspace, &plan, &ran).await;
         return Ok(ran.exit_code());
     };
     run_range(&workspace, args, global, (from, to)).await
@@ -70,14 +94,16 @@ async fn run_range(
     refuse_needless_rebuild(workspace, args, from)?;
     let (mut told, mut exit_code) = (Vec::new(), 0);
     for date in std::iter::successors(Some(from), |date| date.next()).take_while(|date| *date <= to) {
-        let plan = Plan::resolve(&workspace.project, date, &args.selectors)?;
+        let plan = Plan::resolve(&workspace.project, date, &args.selection.words())?;
         let rebuild_to = (args.rebuild && date == from).then_some(to);
-        let ran = run_day(workspace, &plan, args, rebuild_to).await?;
+        let ran = run_day(workspace, &plan, args, rebuild_to).await;
+        let ran = alert::unless_broken(workspace, date, ran).await?;
         exit_code = ran.exit_code();
         match global.format {
-            Format::Json => told.push(serde_json::to_value(RunJson::of(&plan, &ran)).map_err(no_json)?),
+            Format::Json => told.push(to_json(&plan, &ran)?),
             _ => tell(&plan, &ran, global)?,
         }
+        alert::after_run(workspace, &plan, &ran).await;
         if ran.failed() {
             if date < to {
                 eprintln!("the days after {date} did not run; go on with: {}", rest_of(args, date, to));
@@ -92,7 +118,7 @@ async fn run_range(
 }
 
 fn refuse_needless_rebuild(workspace: &Workspace, args: &Args, from: SnapshotDate) -> Result<()> {
-    let plan = Plan::resolve(&workspace.project, from, &args.selectors)?;
+    let plan = Plan::resolve(&workspace.project, from, &args.selection.words())?;
     if !args.rebuild || plan.jobs.iter().any(|planned| planned.job.table.mode == Mode::History) {
         return Ok(());
     }
@@ -103,18 +129,19 @@ fn refuse_needless_rebuild(workspace: &Workspace, args: &Args, from: SnapshotDat
 /// What is left to type when a day has failed: a rebuild that has begun is not begun again.
 fn rest_of(args: &Args, failed: SnapshotDate, to: SnapshotDate) -> String {
     let mut words = vec!["gatefold run".to_owned()];
-    words.extend(args.selectors.iter().cloned());
+    words.extend(args.selection.typed());
     words.push(format!("--from {failed} --to {to}"));
     words.extend(args.force.then(|| "--force".to_owned()));
     words.extend((args.rebuild && args.from == Some(failed)).then(|| "--rebuild".to_owned()));
     words.join(" ")
 }
 
-fn no_json(error: serde_json::Error) -> Error {
-    Error::internal("failed to write JSON").source(error)
+/// What became of a run, as JSON.
+pub(super) fn to_json(plan: &Plan<'_>, ran: &RunEnd) -> Result<serde_json::Value> {
+    serde_json::to_value(RunJson::of(plan, ran)).map_err(|error| Error::internal("failed to write JSON").source(error))
 }
 
-async fn run_day(
+pub(super) async fn run_day(
     workspace: &Workspace,
     plan: &Plan<'_>,
     args: &Args,
@@ -133,53 +160,45 @@ async fn run_day(
 
     let warehouse = Warehouse::connect(&workspace.environment).await.inspect_err(|_| remove_quietly(&work))?;
     let progress = RunProgress::new(warehouse.is_some());
+    let memory = Memory::new(engine.options().memory_bytes);
     let context = RunContext {
         lake: &lake,
         snapshots: &snapshots,
         engine: &engine,
+        memory: &memory,
         warehouse: warehouse.as_ref(),
         work: work.clone(),
         run_id,
         environment: &workspace.environment.name,
         command: command_line(),
         force: args.force,
-        rebuild_to,
+        rebuild_to: rebuilt(plan, rebuild_to),
+        gate: &Open,
         watch: &|what| progress.hear(what),
     };
-    let ran = tokio::select! {
-        ran = pipeline::run(plan, &context) => ran,
-        signal = stopped() => Err(stopped_by(signal, &context)),
-    };
+    let ran = unless_stopped(pipeline::run(plan, &context), |error| told_where(error, &context)).await;
     ran.inspect_err(|_| remove_quietly(&work))
 }
 
-/// Waits for a wish that the process ends, and names it.
-async fn stopped() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    }
+/// Every history of the plan is rebuilt up to a day, when one is given.
+fn rebuilt(plan: &Plan<'_>, to: Option<SnapshotDate>) -> BTreeMap<JobName, SnapshotDate> {
+    let histories = plan.jobs.iter().filter(|planned| planned.job.table.mode == Mode::History);
+    histories.filter_map(|planned| Some((planned.job.name.clone(), to?))).collect()
 }
 
-fn stopped_by(signal: &str, context: &RunContext<'_>) -> Error {
-    let error = Error::new(ErrorKind::Publish, format!("stopped by {signal}")).with("run", &context.run_id);
+fn told_where(error: Error, context: &RunContext<'_>) -> Error {
+    let error = error.with("run", &context.run_id);
     let left = context.warehouse.map(Warehouse::running_jobs).unwrap_or_default();
-    let hint = "what is published stands, and the same command does the rest";
     if left.is_empty() {
-        return error.hint(hint);
+        return error.hint(GOES_ON);
     }
     error
         .with("jobs that go on in BigQuery", left.join(", "))
-        .hint(format!("{hint}; it attaches to the jobs that go on in BigQuery"))
+        .hint(format!("{GOES_ON}; it attaches to the jobs that go on in BigQuery"))
 }
 
 /// No data is touched before every model plans and the key that they need is there.
-async fn prove(plan: &Plan<'_>, engine: &Engine, lake: &Storage) -> Result<()> {
+pub(super) async fn prove(plan: &Plan<'_>, engine: &Engine, lake: &Storage) -> Result<()> {
     for contract in plan.snapshots().into_values() {
         validate_snapshot(engine, lake, contract).await?;
     }
@@ -195,7 +214,7 @@ async fn prove(plan: &Plan<'_>, engine: &Engine, lake: &Storage) -> Result<()> {
 }
 
 /// What was typed; where the program lies on this machine says nothing.
-fn command_line() -> Vec<String> {
+pub(super) fn command_line() -> Vec<String> {
     std::iter::once("gatefold".to_owned()).chain(std::env::args().skip(1)).collect()
 }
 
@@ -204,7 +223,7 @@ fn remove_quietly(work: &Work) {
 }
 
 /// What became of a run, in the format that was asked for.
-fn tell(plan: &Plan<'_>, ran: &RunEnd, global: &Global) -> Result<()> {
+pub(super) fn tell(plan: &Plan<'_>, ran: &RunEnd, global: &Global) -> Result<()> {
     match global.format {
         Format::Json => print_json(&RunJson::of(plan, ran), global),
         _ => {

@@ -1,24 +1,29 @@
 //! `gatefold test`: the model tests.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::selection::Selection;
 use super::{print_json, report};
 use crate::cli::{Format, Global};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model_test::{self, FOLDER, Failure, ModelTest, Outcome};
 use crate::project::Project;
 
+const EXAMPLES: &str = "\
+Examples:
+  gatefold test
+  gatefold test user_daily --filter grace -v         # the tests of a job with this word in their names, each named
+
+Exits with 0 when all tests pass, with 12 when one fails, with 2 when a test file or a model is broken.";
+
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exits with 0 when all tests pass, with 12 when one fails, with 2 when a test file or a model is broken."
-)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Jobs: name, tag:word, +name, name+; all when none is given.
-    pub selectors: Vec<String>,
+    #[command(flatten)]
+    pub selection: Selection,
     /// Only tests whose name contains this text, whatever its case.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
@@ -39,7 +44,7 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn selected(project: &Project, args: &Args) -> Result<Vec<ModelTest>> {
-    let jobs = project.select(&args.selectors)?;
+    let jobs = args.selection.jobs(project)?;
     let mut tests = model_test::load(project)?;
     tests.retain(|test| jobs.contains(&test.job));
     let Some(filter) = args.filter.as_deref() else { return Ok(tests) };
@@ -53,7 +58,7 @@ fn selected(project: &Project, args: &Args) -> Result<Vec<ModelTest>> {
 }
 
 fn print(outcomes: &[Outcome], elapsed: Duration, verbose: bool) {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = report::colour_on(&std::io::stdout());
     for outcome in outcomes {
         let told = match &outcome.failure {
             Some(failure) => failed_text(outcome, failure, colour),

@@ -14,6 +14,7 @@ use crate::config::BigQuery;
 use crate::contract::ColumnType;
 use crate::error::Result;
 use crate::job::{CheckKind, InputSource, Job, Mode, PartitionSpec, Severity, TableSpec};
+use crate::names::JobName;
 use crate::project::Project;
 use crate::publish::bigquery::schema::described;
 
@@ -152,9 +153,9 @@ impl TestConfig {
 }
 
 /// The text of `sources.yml` for every job of the project.
-pub fn sources(project: &Project, bigquery: &BigQuery) -> Result<String> {
+pub fn sources(project: &Project, jobs: &[JobName], bigquery: &BigQuery) -> Result<String> {
     let mut datasets: BTreeMap<&str, Vec<Table>> = BTreeMap::new();
-    for job in project.jobs.values() {
+    for job in project.jobs.values().filter(|job| jobs.contains(&job.name)) {
         datasets.entry(&job.table.name.dataset).or_default().push(table(project, job));
     }
     let sources = datasets.into_iter().map(|(dataset, tables)| Source {

@@ -60,7 +60,7 @@ use columns::{
     SubscriptionTable, Table, UsageTable,
 };
 pub use dirt::{Dirt, Planted};
-use folder::{complete, day_folder, refuse_foreign, withdraw};
+use folder::{SUCCESS, complete, day_folder, refuse_foreign, withdraw};
 use part::{Part, Tallies, Tally};
 
 /// The snapshots that are generated.
@@ -167,6 +167,12 @@ fn generate_parts(
     };
     let tallies = work.run()?;
     Ok(summary(&work.days, tallies))
+}
+
+/// How many of the days are there as a whole, in every snapshot.
+pub fn whole_days(options: &Options, snapshots: &Path) -> usize {
+    let is_whole = |day: &&SnapshotDate| day_folders(snapshots, **day).all(|folder| folder.join(SUCCESS).is_file());
+    days(options).unwrap_or_default().iter().filter(is_whole).count()
 }
 
 /// The days asked for, the earliest first.

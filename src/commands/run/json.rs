@@ -1,10 +1,11 @@
 //! What a run prints for programs.
 
+use chrono::SecondsFormat;
 use serde::Serialize;
 
 use crate::check::Report;
 use crate::names::SnapshotDate;
-use crate::pipeline::{Done, JobEnd, RunEnd};
+use crate::pipeline::{Done, JobEnd, MissedPromise, RunEnd};
 use crate::plan::Plan;
 use crate::publish::bigquery::Loaded;
 use crate::record::ChangeRecord;
@@ -19,6 +20,34 @@ pub(super) struct RunJson<'a> {
     jobs: Vec<JobJson<'a>>,
     /// Those that were verified.
     snapshots: Vec<SnapshotJson<'a>>,
+    promises_missed: Vec<PromiseJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct PromiseJson<'a> {
+    job: &'a str,
+    table: String,
+    partition: String,
+    promise: &'a str,
+    /// RFC 3339, UTC.
+    deadline: String,
+    late_by_seconds: u64,
+    /// Whether the run made it visible, too late.
+    ready: bool,
+}
+
+impl<'a> PromiseJson<'a> {
+    fn of(missed: &'a MissedPromise) -> Self {
+        PromiseJson {
+            job: missed.job.as_str(),
+            table: missed.table.to_string(),
+            partition: missed.partition.to_string(),
+            promise: &missed.promise,
+            deadline: missed.deadline.to_rfc3339_opts(SecondsFormat::Secs, true),
+            late_by_seconds: missed.late_by_seconds,
+            ready: missed.ready,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -125,6 +154,7 @@ impl<'a> RunJson<'a> {
             elapsed_ms: ran.elapsed.as_millis() as u64,
             jobs: jobs.collect(),
             snapshots: snapshots.collect(),
+            promises_missed: ran.promises.missed.iter().map(PromiseJson::of).collect(),
         }
     }
 }

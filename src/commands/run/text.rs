@@ -31,6 +31,9 @@ pub(super) fn print(plan: &Plan<'_>, ran: &RunEnd) {
             ViewEnd::Unchanged => {}
         }
     }
+    for missed in &ran.promises.missed {
+        println!("warning: {}: promise missed: {missed}", missed.job);
+    }
     for error in ran.failures() {
         report::error(error);
     }
