@@ -67,7 +67,7 @@ impl Project {
 }
 
 /// Copies a file or a folder, in place of what was there.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     if from.is_file() {
         fs::copy(from, to)?;
         return Ok(());

@@ -135,7 +135,7 @@ fn selectors_dates_and_environments_that_are_unknown_are_refused() {
     sandbox.gatefold(["plan", "peple"]).exits(2).says(["there is no job 'peple'"]);
     sandbox.gatefold(["run", "--date", "20226-01-01"]).exits(2).says(["'20226-01-01' is not a date", "YYYY-MM-DD"]);
     sandbox.gatefold(["run", "--date", "2026-02-30"]).exits(2).says(["'2026-02-30' is not a date"]);
-    sandbox.gatefold(["run", "--env", "prod"]).exits(2).says(["there is no environment 'prod'", "known: cloud, local"]);
+    sandbox.gatefold(["run", "--env", "prod"]).exits(2).says(["there is no environment 'prod'", "known: local"]);
     sandbox.gatefold(["run", "--memory", "lots"]).exits(2).says(["'lots' is not a size", "512MiB"]);
     sandbox.gatefold(["run", "--memory", "3"]).exits(2).says(["too few", "64 MiB"]);
     sandbox.gatefold(["walk"]).exits(2).says(["unrecognized subcommand 'walk'"]);

@@ -1,4 +1,4 @@
-//! A table that is loaded from a checkpoint of its log, as every table is after a hundred commits: there the log's own
+//! A table that is loaded from a checkpoint of its log, as every table is after its tenth commit: there the log's own
 //! files may be gone, and the statistics by which partitions are told come from Parquet.
 
 use std::collections::BTreeSet;
@@ -18,9 +18,9 @@ use crate::reader::Reader;
 use crate::support::Sandbox;
 
 const DAYS: u32 = 24;
-/// The version of which Delta's writers make a checkpoint.
+/// The version of the last checkpoint.
 const CHECKPOINT: u64 = 99;
-/// Days that are committed before the log is filled up to it.
+/// Days that are committed before the log is filled up to the last checkpoint.
 const DAYS_BEFORE: usize = 16;
 const LAST: &str = "2026-11-20";
 /// More than the 32 columns of which Delta's writers keep statistics unless they are told otherwise; what a partition is
@@ -114,7 +114,7 @@ fn replace(reader: &Reader, name: &TableName, date: SnapshotDate, part: &str, nu
 
 const LOG: &str = "lake/tables/ops/wide/_delta_log";
 
-/// Commits without an action are valid, and much sooner written than a hundred days.
+/// Commits without an action are valid, and much sooner written than a hundred days. Nobody makes a checkpoint of these.
 fn commit_nothing(sandbox: &Sandbox, versions: Range<u64>) {
     for version in versions {
         sandbox.write(&format!("{LOG}/{version:020}.json"), r#"{"commitInfo":{"operation":"WRITE"}}"#);

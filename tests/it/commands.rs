@@ -229,6 +229,9 @@ fn runs_are_listed_by_date_by_job_and_up_to_a_limit() {
     let (people, more) = (listed(&["--job", "people"]), listed(&["--job", "more"]));
     assert_eq!((before.len(), people.len(), more.len()), (1, 2, 1));
     assert!(people.contains(&before[0]));
+    assert_eq!((listed(&["people"]), listed(&["shop.more"])), (people.clone(), more.clone()));
+    assert_eq!(listed(&["--exclude", "people"]), more);
+    sandbox.gatefold(["runs", "people", "--job", "people"]).exits(2).says(["cannot be used with"]);
     assert_eq!(sorted([people, more].concat()), [0, 1, 2]);
     sandbox.gatefold(["runs", "--job", "nobody"]).exits(0).prints(["no run"]);
     sandbox.gatefold(["runs", "--job", "No Body"]).exits(2).says(["'No Body' is not a job name"]);
@@ -242,7 +245,7 @@ fn a_run_is_shown_by_the_beginning_of_its_id() {
     let beginning = (1..=id.len())
         .map(|length| &id[..length])
         .find(|start| ids.iter().filter(|id| id.starts_with(start)).count() == 1);
-    let shown = sandbox.gatefold(["show", beginning.unwrap()]);
+    let shown = sandbox.gatefold(["show", beginning.unwrap(), "--events"]);
     shown.exits(0).prints([
         id.as_str(),
         "succeeded",
@@ -251,7 +254,7 @@ fn a_run_is_shown_by_the_beginning_of_its_id() {
         "passed range(visits)",
         "finished with exit 0",
     ]);
-    assert_eq!(shown.stdout, sandbox.gatefold(["show", id]).stdout);
+    assert_eq!(shown.stdout, sandbox.gatefold(["show", id, "--events"]).stdout);
 
     sandbox.gatefold(["show", "2"]).exits(2).says(["'2' is the beginning of 3 run ids", id]);
     sandbox.gatefold(["show", "nope"]).exits(2).says(["no run has the id 'nope'", "gatefold runs", id]);

@@ -60,7 +60,7 @@ severity = "warn"
 
 const SQL: &str = "SELECT plan_id, market, amount FROM price\n";
 
-const COPY: &str = r#"description = "What plans cost on a day."
+pub const COPY: &str = r#"description = "What plans cost on a day."
 owner       = "prices@example.com"
 sql         = "sql/copy.sql"
 inputs      = ["prices", { table = "prices", days_ago = 1, as = "before", optional = true }]
@@ -80,7 +80,7 @@ columns = [
 ]
 "#;
 
-const COPY_SQL: &str = "SELECT $snapshot_date AS snapshot_date, plan_id, market, p.amount, b.amount AS was, \
+pub const COPY_SQL: &str = "SELECT $snapshot_date AS snapshot_date, plan_id, market, p.amount, b.amount AS was, \
                         p.is_current AND p.valid_to IS NULL AS open \
                         FROM prices p LEFT JOIN before b USING (plan_id, market)";
 
@@ -90,7 +90,7 @@ pub const ALL: &str = "SELECT plan_id, market, CAST(amount AS BIGINT) AS amount,
 /// A plan, a market and a price.
 pub type Price = (&'static str, &'static str, Option<i64>);
 
-fn project() -> Sandbox {
+pub fn project() -> Sandbox {
     let sandbox = Sandbox::new();
     for stays_out in ["jobs", "sql", "tests"] {
         sandbox.remove(stays_out);

@@ -1,5 +1,7 @@
 //! The program as its users call it: what it prints, how it exits, and what it leaves in the lake.
 
+mod alerts;
+mod backfill;
 mod bad_catalogue;
 mod bad_places;
 mod bad_projects;
@@ -9,12 +11,16 @@ mod checksums;
 mod cloud;
 mod commands;
 mod crash;
+mod diff;
 mod docs;
 mod domain;
 mod exit_codes;
 mod foreign;
 mod formats;
+mod hands;
 mod history;
+mod hook;
+mod image;
 mod in_doubt;
 mod lake;
 mod lineage;
@@ -25,5 +31,7 @@ mod promises;
 mod reader;
 mod real;
 mod sample;
+mod schedules;
+mod status;
 mod support;
 mod views;

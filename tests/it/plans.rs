@@ -107,6 +107,11 @@ fn without_a_date_the_latest_day_of_all_snapshots_runs() {
 fn chain() -> Sandbox {
     let sandbox = project_with(&ada_and_bob());
     sandbox.put_rows("person", DAY_BEFORE, &batch(&[person("ada")]));
+    chain_of(sandbox)
+}
+
+/// The same in a project that has `people`.
+pub fn chain_of(sandbox: Sandbox) -> Sandbox {
     let table = |inputs: &str, tags: &str, columns: &str| {
         let head = JOB.split("columns = [").next().unwrap();
         let head = head.replace("[\"person\"]", inputs).replace("[\"small\"]", tags);

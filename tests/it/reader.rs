@@ -61,7 +61,7 @@ impl Reader {
 
     /// All runs, newest first.
     pub fn runs(&self) -> Vec<RunSummary> {
-        let filter = Filter { date: None, job: None, limit: usize::MAX };
+        let filter = Filter { date: None, jobs: None, limit: usize::MAX };
         self.wait(history::list(&self.lake, &filter)).unwrap()
     }
 

@@ -23,6 +23,10 @@ pub const DAY_BEFORE: &str = "2026-11-19";
 pub const KEY: &str = "gatefold-test-key";
 pub const KEY_VARIABLE: &str = "GATEFOLD_PSEUDONYM_KEY";
 
+/// What the program takes for now in a sandbox: a morning on which every promise of the sample can still be kept.
+pub const NOW: &str = "2026-11-21T04:00:00Z";
+pub const NOW_VARIABLE: &str = "GATEFOLD_NOW";
+
 const SAMPLE_ACCOUNTS: u64 = 800;
 
 /// A project in a folder that goes when the sandbox does.
@@ -41,6 +45,8 @@ impl Sandbox {
         let steps = ["effective_subscription", "erased", "held_subscription", "person", "user_product"];
         sandbox.keep("sql/steps", &steps);
         sandbox.keep("sql/views", &["user_current"]);
+        // It names jobs that are gone.
+        sandbox.remove("schedules");
         sandbox
     }
 
@@ -54,6 +60,12 @@ impl Sandbox {
         let sandbox = Sandbox { folder: tempfile::tempdir_in(folder).unwrap() };
         sandbox.gatefold(["init"]).exits(0);
         sandbox
+    }
+
+    /// Gives the project the settings of this repository, which has an environment `cloud`.
+    pub fn with_own_settings(self) -> Self {
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("gatefold.toml"), &self.path("gatefold.toml"));
+        self
     }
 
     /// Removes the files of a folder whose names are not among these.
@@ -148,6 +160,7 @@ impl Sandbox {
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
         command.arg("--project").arg(self.root()).args(arguments).env_clear().env(KEY_VARIABLE, KEY);
+        command.env(NOW_VARIABLE, NOW);
         command
     }
 

@@ -35,7 +35,7 @@ fn dbt_builds_on_the_exported_sources() {
 fn a_linter_of_data_contracts_finds_the_exported_ones_valid() {
     let test = "cloud::peers::a_linter_of_data_contracts_finds_the_exported_ones_valid";
     let Some(python) = python(test, "GATEFOLD_PEERS_CONTRACTS_PYTHON") else { return };
-    let sandbox = Sandbox::whole();
+    let sandbox = Sandbox::whole().with_own_settings();
     let folder = sandbox.path("odcs");
     sandbox.gatefold(["export", "odcs", "--env", "cloud", "--out", folder.to_str().unwrap()]).exits(0);
     let valid = proved(Command::new(python).arg(script("peers/lint_contracts.py")).arg(&folder));

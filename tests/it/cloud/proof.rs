@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Cloud, PYTHON_VARIABLE};
 use crate::support::Sandbox;
 
-/// As the environment `cloud` of a new project has it.
+/// As the environment `cloud` of this repository has it.
 pub const PROJECT: &str = "gatefold-loopback";
 const ACCOUNTS: &str = "300";
 
@@ -34,7 +34,7 @@ impl Published {
 
     /// The days end yesterday: the views look back a week from now, and a partition must not be older than it is kept.
     fn new(cloud: Cloud) -> Published {
-        let sandbox = Sandbox::whole_in(&super::fresh_root());
+        let sandbox = Sandbox::whole_in(&super::fresh_root()).with_own_settings();
         for (at, endpoint) in [("http://127.0.0.1:4443", &cloud.storage), ("http://127.0.0.1:9050", &cloud.bigquery)] {
             sandbox.edit("gatefold.toml", at, endpoint.as_str());
         }

@@ -45,6 +45,8 @@ fn a_day_is_made_as_its_contract_says_and_replaced_alone() {
     ran.exits(0).prints(["published", "in BigQuery, verified"]);
     is_as_the_contract_says(&shop.table("people"));
     shop.shows_the_lake();
+    let status = shop.sandbox.gatefold(["status", "--format", "json"]).json();
+    assert_eq!(status["tables"][0]["in_bigquery"], true, "{status}");
     assert_eq!(shop.select(ROWS), ["ada,Oslo,3", "bob,,3"]);
     let all = |date: &str, micros: &str, text: &str, int: &str| {
         format!(
