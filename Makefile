@@ -1,6 +1,7 @@
 # make run        sample snapshots, the daily jobs, two example queries
 # make run-cloud  the same, published into a BigQuery on loopback and asked there with Google's client
 # make test       format, lint, every test
+# make check      the project: its jobs, snapshots and schedules, and whether what is rendered from them is up to date
 # make cloud      a Cloud Storage and a BigQuery on loopback, kept in .cache/cloud, until Ctrl-C
 # make examples, make release, make bench, make clean
 
@@ -50,7 +51,11 @@ PEERS_CONTRACTS = $(CACHE)/peers-contracts
 export GATEFOLD_PEERS_DBT_PYTHON = $(PEERS_DBT)/bin/python
 export GATEFOLD_PEERS_CONTRACTS_PYTHON = $(PEERS_CONTRACTS)/bin/python
 
-.PHONY: run run-cloud run-cloud-jobs test build examples release bench fmt lint python peers cloud cloud-python cloud-test clean
+# A whole Airflow, which runs what is rendered for it.
+AIRFLOW_VENV = $(CACHE)/airflow
+export GATEFOLD_AIRFLOW_PYTHON = $(AIRFLOW_VENV)/bin/python
+
+.PHONY: run run-cloud run-cloud-jobs test check build examples release bench fmt lint python peers cloud cloud-python cloud-test airflow airflow-test clean
 
 run: build $(SAMPLE)
 	$(GATEFOLD) run --from $(FROM) --to $(UNTIL)
@@ -74,22 +79,25 @@ $(SAMPLE): | build
 	$(GATEFOLD) generate --accounts $(ACCOUNTS) --days $(DAYS) --until $(UNTIL) --seed $(SEED)
 	@rm -f lake/snapshots/.sample-*
 	@# Another sample is another past: histories begin anew.
-	rm -rf lake/tables lake/runs lake/leases lake/work
+	rm -rf lake/tables lake/runs lake/leases lake/alerts lake/work
 	@touch $@
 
 $(CLOUD_SAMPLE): | build
 	$(GATEFOLD) generate --env cloud --accounts $(ACCOUNTS) --days $(DAYS) --until $(CLOUD_UNTIL) --seed $(SEED)
 	@rm -f lake-cloud/snapshots/.sample-*
-	rm -rf lake-cloud/tables lake-cloud/runs lake-cloud/leases lake-cloud/receipts lake-cloud/work
+	rm -rf lake-cloud/tables lake-cloud/runs lake-cloud/leases lake-cloud/receipts lake-cloud/alerts lake-cloud/work
 	@touch $@
 
 # A thread of a test has a quarter of the stack that the program gives to its own, and futures of the quick build are large.
 test: export RUST_MIN_STACK = 8388608
-test: fmt lint python peers cloud-test
+test: fmt lint python peers cloud-test airflow-test
 	$(CARGO) test --quiet
+	$(MAKE) --no-print-directory check
+	$(GATEFOLD) test
+
+check:
 	$(CARGO) build --quiet
 	$(GATEFOLD) check
-	$(GATEFOLD) test
 
 # The public data sets of the examples, in the folders that their READMEs name; nothing is downloaded.
 REAL_DATA ?= $(or $(GATEFOLD_REAL_DATA),../shared/real)
@@ -146,12 +154,24 @@ $(CLOUD_VENV)/.ready: tests/cloud/requirements.txt
 	$(CLOUD_VENV)/bin/python -m pip install --quiet --requirement tests/cloud/requirements.txt
 	@touch $@
 
+airflow: $(AIRFLOW_VENV)/.ready
+
+$(AIRFLOW_VENV)/.ready: tests/airflow/requirements.txt
+	python3 -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --only-binary=:all: --requirement tests/airflow/requirements.txt
+	@touch $@
+
+airflow-test: airflow build
+	GATEFOLD=$(GATEFOLD) $(GATEFOLD_AIRFLOW_PYTHON) -B -m pytest --quiet tests/airflow
+
 release:
 	$(CARGO) build --release
 
 bench:
 	$(CARGO) bench --bench user_daily
 	$(CARGO) bench --bench daily
+	$(CARGO) bench --bench console
 
 clean:
 	rm -rf lake lake-cloud examples/*/lake .cache
