@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_project_is_called_as_its_folder_when_that_is_a_word() {
-        assert_eq!(name_of(Path::new("/work/shop-1")), "shop-1");
-        assert_eq!(name_of(Path::new("/work/.tmp \"x\"")), NAME);
+        assert_eq!(name_of(Path::new("/srv/shop-1")), "shop-1");
+        assert_eq!(name_of(Path::new("/srv/.tmp \"x\"")), NAME);
         assert_eq!(name_of(Path::new("/")), NAME);
     }
 }

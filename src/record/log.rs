@@ -30,7 +30,7 @@ struct Log {
     run_id: RunId,
     date: SnapshotDate,
     /// The number of the next event. Its lock is held while an event is put, so that numbers have no gaps.
-    next: Arc<Mutex<u32>>,
+    next: Mutex<u32>,
 }
 
 impl Recorder {
@@ -41,7 +41,7 @@ impl Recorder {
             return Err(Error::internal(format!("a record opened with {}", started.name())).with("run", run_id));
         };
         let date = *date;
-        let recorder = Recorder(Arc::new(Log { lake: lake.clone(), run_id, date, next: Arc::new(Mutex::new(1)) }));
+        let recorder = Recorder(Arc::new(Log { lake: lake.clone(), run_id, date, next: Mutex::new(1) }));
         recorder.write(started).await?;
         Ok(recorder)
     }
@@ -57,10 +57,11 @@ impl Recorder {
     /// Appends one event, and returns when it can be read. A failed put is not tried again here: a full or broken
     /// disk does not mend in seconds, and the clients of buckets retry by themselves. The number is then free again.
     pub async fn write(&self, what: What) -> Result<()> {
-        let mut next = Arc::clone(&self.0.next).lock_owned().await;
         let log = Arc::clone(&self.0);
-        // On a task of its own: a caller that is cancelled half-way must not leave the file written and the number unused.
+        // On a task of its own: a caller that is cancelled half-way must not leave the file written and the number unused, and one
+        // that is not polled for a while must not keep its place in the queue.
         let put = tokio::spawn(async move {
+            let mut next = log.next.lock().await;
             log.put(*next, what).await?;
             *next += 1;
             Ok(())
@@ -86,6 +87,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
 
     use chrono::{DateTime, Utc};
 
@@ -156,6 +158,20 @@ mod tests {
         drop(write);
         recorder.write(finished(Ending::Failed, 70)).await.unwrap();
         assert_eq!(files(&lake).await, ["0001-run_started.json", "0002-audited.json", "0003-run_finished.json"]);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_nobody_polls_holds_up_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Storage::open_local(folder.path()).unwrap();
+        let recorder = Recorder::start(&lake, run_id(), opening()).await.unwrap();
+        let mut first = Box::pin(recorder.write(audited("user_daily", false)));
+        let mut second = Box::pin(recorder.write(published("user_daily", 1)));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert!(futures::poll!(&mut second).is_pending());
+        let third = recorder.write(finished(Ending::Succeeded, 0));
+        tokio::time::timeout(Duration::from_secs(20), third).await.expect("the third waits for the second").unwrap();
+        assert_eq!(files(&lake).await.len(), 4);
     }
 
     #[tokio::test]
