@@ -23,24 +23,48 @@ const AT_ONCE: usize = 32;
 /// The name of every run's first file.
 const FIRST: &str = "0001-run_started.json";
 
-/// Every run of a lake by the names of the folders alone.
+/// Dates whose runs are listed at first: a year of runs is as many folders as it has jobs and days.
+const DATES: usize = 35;
+
+/// The runs of a lake's newest dates by the names of the folders alone, and of all dates once an older run is asked for.
 #[derive(Debug, Clone)]
 pub struct RunIndex {
     lake: Storage,
     newest_first: Vec<(RunId, SnapshotDate)>,
+    /// Dates whose runs are not listed yet.
+    older: Vec<SnapshotDate>,
 }
 
 impl RunIndex {
     /// Errors: the lake cannot be listed.
     pub async fn open(lake: &Storage) -> Result<RunIndex> {
-        let dates: Vec<SnapshotDate> = subfolders(lake, &Path::from(RUNS)).await?;
+        let mut dates: Vec<SnapshotDate> = subfolders(lake, &Path::from(RUNS)).await?;
+        dates.sort_unstable_by(|a, b| b.cmp(a));
+        let older = dates.split_off(DATES.min(dates.len()));
+        let mut index = RunIndex { lake: lake.clone(), newest_first: Vec::new(), older };
+        index.list(dates).await?;
+        Ok(index)
+    }
+
+    /// Knows these runs too, if their records are there. Errors: the lake cannot be listed.
+    pub async fn reach(&mut self, runs: &[RunId]) -> Result<()> {
+        if runs.iter().all(|run| self.date_of(run).is_some()) {
+            return Ok(());
+        }
+        let older = std::mem::take(&mut self.older);
+        self.list(older).await
+    }
+
+    async fn list(&mut self, dates: Vec<SnapshotDate>) -> Result<()> {
+        let lake = &self.lake;
         let listed = stream::iter(dates).map(|date| async move {
             let runs: Vec<RunId> = subfolders(lake, &Path::from(format!("{RUNS}/{date}"))).await?;
             Ok::<_, crate::error::Error>(runs.into_iter().map(|run| (run, date)).collect::<Vec<_>>())
         });
-        let mut newest_first: Vec<(RunId, SnapshotDate)> = listed.buffer_unordered(AT_ONCE).try_concat().await?;
-        newest_first.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(RunIndex { lake: lake.clone(), newest_first })
+        let listed: Vec<(RunId, SnapshotDate)> = listed.buffer_unordered(AT_ONCE).try_concat().await?;
+        self.newest_first.extend(listed);
+        self.newest_first.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(())
     }
 
     /// The snapshot date that a run was for; `None` when its record is gone.
@@ -180,6 +204,22 @@ mod tests {
         let found = index.newest_of(&jobs, 100).await;
         assert_eq!(found, BTreeMap::from([(job("a"), run_id(3)), (job("b"), run_id(1)), (job("c"), run_id(2))]));
         assert_eq!(index.newest_of(&jobs, 2).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_older_run_is_reached_when_it_is_asked_for() {
+        let (_folder, lake) = lake().await;
+        for (second, day) in (10..).zip(1..=DATES as i64) {
+            let date = chrono::NaiveDate::from_ymd_opt(2027, 1, 1).unwrap() + TimeDelta::days(day);
+            record(&lake, second, &date.to_string(), &["e"], vec![]).await;
+        }
+        let mut index = RunIndex::open(&lake).await.unwrap();
+        assert_eq!(index.date_of(&run_id(3)), None);
+        index.reach(&[run_id(12)]).await.unwrap();
+        assert_eq!(index.date_of(&run_id(3)), None, "what is known needs no further look");
+        index.reach(&[run_id(12), run_id(3)]).await.unwrap();
+        assert_eq!(index.date_of(&run_id(3)), Some("2026-11-20".parse().unwrap()));
+        assert_eq!(index.newest_of(&BTreeSet::from([job("e")]), 9).await.len(), 1);
     }
 
     #[tokio::test]

@@ -12,8 +12,8 @@ use crate::job::{Job, Mode, VALID_TO};
 use crate::names::{JobName, Partition, RunId, SnapshotDate, TableName};
 use crate::plan::partition_of;
 use crate::project::{Project, upstream};
-use crate::publish::LakeTable;
 use crate::publish::bigquery::remembers;
+use crate::publish::{LakeFile, LakeTable};
 use crate::record::{CheckRecord, Outcome, RunHistory, RunIndex, What};
 use crate::storage::Storage;
 
@@ -36,7 +36,8 @@ pub async fn gather(
 ) -> Result<Facts> {
     let jobs: Vec<&Job> = jobs.iter().filter_map(|name| project.jobs.get(name)).collect();
     let (index, tables) = tokio::join!(RunIndex::open(lake), open_all(lake, &jobs));
-    let index = index?;
+    let mut index = index?;
+    index.reach(&latest_runs(&jobs, &tables)).await?;
     let visible: Vec<Visible> = jobs.iter().zip(tables).map(|(job, table)| Visible::of(job, table, &index)).collect();
     let record = Record::read(&index, &jobs, &visible).await?;
     let facts = stream::iter(jobs.iter().zip(&visible)).map(|(job, visible)| {
@@ -65,6 +66,19 @@ async fn open_all(lake: &Storage, jobs: &[&Job]) -> Vec<Result<Option<LakeTable>
         }
     });
     opened.buffered(TABLES_AT_ONCE).collect().await
+}
+
+/// The runs that made the newest partitions.
+fn latest_runs(jobs: &[&Job], tables: &[Result<Option<LakeTable>>]) -> Vec<RunId> {
+    let newest = |job: &Job, table: &LakeTable| match (job.table.mode, &job.table.partition) {
+        (Mode::History, _) => table.applied().days().next_back().map(|(_, day)| day.run.clone()),
+        (_, column) => {
+            let day = |file: &LakeFile| Some(file.least(&column.as_ref()?.column)?.as_str()?.to_owned());
+            table.files.iter().max_by_key(|file| (day(file), file.run())).and_then(LakeFile::run)
+        }
+    };
+    let opened = jobs.iter().zip(tables).filter_map(|(job, table)| Some((*job, table.as_ref().ok()?.as_ref()?)));
+    opened.filter_map(|(job, table)| newest(job, table)).collect()
 }
 
 /// What readers see of a table.
@@ -96,7 +110,7 @@ impl Visible {
 
     fn days(job: &Job, table: &LakeTable) -> Visible {
         let Some(by) = &job.table.partition else { return Visible::default() };
-        let day = |file: &crate::publish::LakeFile| file.least(&by.column)?.as_str()?.parse::<SnapshotDate>().ok();
+        let day = |file: &LakeFile| file.least(&by.column)?.as_str()?.parse::<SnapshotDate>().ok();
         let mut rows: BTreeMap<SnapshotDate, u64> = BTreeMap::new();
         let mut made_by: BTreeMap<SnapshotDate, RunId> = BTreeMap::new();
         for file in &table.files {
