@@ -82,16 +82,33 @@ fn block_on(work: impl Future<Output = Result<u8>>) -> Result<u8> {
 
 /// A command that changes nothing, which may take long: a wish that it ends drops it, with what it has spilled.
 async fn reading(work: impl Future<Output = Result<u8>>) -> Result<u8> {
-    let end_at_once = tokio::spawn(async {
+    let (at_work, ended) = tokio::sync::oneshot::channel();
+    // On a thread of its own: a query may keep every thread of the runtime busy.
+    std::thread::spawn(move || end_at_once(ended));
+    let done = stop::unless_stopped(work, |error| error.hint("nothing was changed")).await;
+    drop(at_work);
+    done
+}
+
+/// Ends the process a moment after it was asked to end, unless the work has ended by then: it is busy, or its reader has stopped
+/// to read.
+fn end_at_once(ended: tokio::sync::oneshot::Receiver<()>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let asked = async {
         let signal = stop::stopped().await;
         tokio::time::sleep(GRACE).await;
-        // It is busy, or its reader has stopped to read.
+        signal
+    };
+    let asked = runtime.block_on(async {
+        tokio::select! {
+            signal = asked => Some(signal),
+            _ = ended => None,
+        }
+    });
+    if let Some(signal) = asked {
         report::error(&stop::stopped_by(signal));
         std::process::exit(ErrorKind::Publish.exit_code().into());
-    });
-    let done = stop::unless_stopped(work, |error| error.hint("nothing was changed")).await;
-    end_at_once.abort();
-    done
+    }
 }
 
 fn init_logging(verbose: u8) {
