@@ -46,6 +46,17 @@ pub struct LakeTable {
     lake: Storage,
 }
 
+/// Whether the table was ever committed. A long log is listed only where neither of the files is there that begin one.
+async fn has_log(lake: &Storage, name: &TableName) -> Result<bool> {
+    let log = table_folder(name).join("_delta_log");
+    for file in ["_last_checkpoint", "00000000000000000000.json"] {
+        if lake.has(&log.clone().join(file)).await? {
+            return Ok(true);
+        }
+    }
+    lake.has_any(&log).await
+}
+
 #[derive(Debug, Clone)]
 pub struct LakeFile {
     /// Relative to the table's folder.
@@ -120,7 +131,7 @@ pub enum CommitFailure {
 impl LakeTable {
     /// `None` when the table was never committed.
     pub async fn open(lake: &Storage, name: &TableName) -> Result<Option<LakeTable>> {
-        if !lake.has_any(&table_folder(name).join("_delta_log")).await? {
+        if !has_log(lake, name).await? {
             return Ok(None);
         }
         let mut delta = DeltaTable::new(log_store(lake, name)?);

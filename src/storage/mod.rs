@@ -146,6 +146,15 @@ impl Storage {
         Ok(found)
     }
 
+    /// Whether an object is there.
+    pub async fn has(&self, path: &Path) -> Result<bool> {
+        match self.store.head(path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.failed("look at", path, error)),
+        }
+    }
+
     /// Whether anything lies below a prefix.
     pub async fn has_any(&self, prefix: &Path) -> Result<bool> {
         let first = self.store.list(Some(prefix)).try_next().await;
