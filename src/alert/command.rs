@@ -1,12 +1,14 @@
 //! A message to a program: JSON on its standard input, its exit code is the answer.
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -24,9 +26,10 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(super) async fn run(words: &[String], root: &Path, body: &Value, timeout: Duration) -> Result<()> {
     let name = words.first().map_or("", String::as_str);
     let failed = |message: String| Error::new(ErrorKind::Publish, message).with("command", words.join(" "));
-    let mut child = start(words, root).map_err(|error| failed(format!("'{name}' cannot be started")).source(error))?;
+    let mut child =
+        start(words, root, body).map_err(|error| failed(format!("'{name}' cannot be started")).source(error))?;
     let group = Group::of(&child);
-    let told = tokio::time::timeout(timeout, tell(&mut child, body)).await;
+    let told = tokio::time::timeout(timeout, listen(&mut child)).await;
     let (ended, said) = told.map_err(|_| failed(format!("'{name}' did not end within {} s", timeout.as_secs())))?;
     let status = ended.map_err(|error| failed(format!("'{name}' cannot be waited for")).source(error))?;
     group.leave();
@@ -36,7 +39,7 @@ pub(super) async fn run(words: &[String], root: &Path, body: &Value, timeout: Du
     Err(failed(format!("'{name}' ended with {status}: {said}")))
 }
 
-fn start(words: &[String], root: &Path) -> std::io::Result<Child> {
+fn start(words: &[String], root: &Path, body: &Value) -> std::io::Result<Child> {
     let (program, arguments) = words.split_first().ok_or(std::io::ErrorKind::InvalidInput)?;
     // A path is the project's, a plain name is looked for where programs are.
     let program = match program.contains('/') {
@@ -47,7 +50,7 @@ fn start(words: &[String], root: &Path) -> std::io::Result<Child> {
         .args(arguments)
         .current_dir(root)
         .env_remove(KEY_VARIABLE)
-        .stdin(Stdio::piped())
+        .stdin(input(body)?)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -55,16 +58,17 @@ fn start(words: &[String], root: &Path) -> std::io::Result<Child> {
         .spawn()
 }
 
-async fn tell(child: &mut Child, body: &Value) -> (std::io::Result<std::process::ExitStatus>, String) {
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let body = body.to_string();
-    let feed = async {
-        if let Some(mut stdin) = stdin {
-            // A program that does not read says by its exit code whether it is content.
-            drop(stdin.write_all(body.as_bytes()).await);
-            drop(stdin.shutdown().await);
-        }
-    };
+/// A file that nobody else sees. A program that ends before it has read a pipe would end us too: we die of a broken pipe, for
+/// the sake of `gatefold runs | head`.
+fn input(body: &Value) -> std::io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(body.to_string().as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+async fn listen(child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, String) {
+    let stderr = child.stderr.take();
     let mut said = vec![0; 4 * SHOWN];
     let mut length = 0;
     let listen = async {
@@ -84,7 +88,7 @@ async fn tell(child: &mut Child, body: &Value) -> (std::io::Result<std::process:
         ended
     };
     let aside = async {
-        tokio::join!(feed, listen);
+        listen.await;
         std::future::pending().await
     };
     let ended = tokio::select! {
