@@ -23,7 +23,7 @@ placed AS (
             WHEN u.state = 'cancelled'            THEN 'cancelled_paid_through'
             WHEN u.trial_end_at > $as_of          THEN 'trial'
             WHEN u.tier <> 'free'                 THEN 'paid'
-            WHEN u.subscription_id IS NOT NULL    THEN 'free'
+            WHEN u.plan_id IS NOT NULL            THEN 'free'
             WHEN h.on_hold                        THEN 'on_hold'
             WHEN h.paused                         THEN 'paused'
             WHEN h.account_id IS NOT NULL         THEN 'lapsed'

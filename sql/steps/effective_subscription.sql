@@ -24,12 +24,31 @@ candidate AS (
       AND (m.left_at IS NULL OR m.left_at > $as_of)
 )
 
-SELECT * EXCLUDE (place)
+SELECT
+    account_id,
+    best['role']            AS role,
+    best['plan_id']         AS plan_id,
+    best['state']           AS state,
+    best['started_at']      AS started_at,
+    best['anchor_day']      AS anchor_day,
+    best['trial_end_at']    AS trial_end_at,
+    best['product_id']      AS product_id,
+    best['tier']            AS tier,
+    best['tier_rank']       AS tier_rank,
+    best['billing_period']  AS billing_period,
+    best['included_addons'] AS included_addons
 FROM (
-    SELECT *, row_number() OVER (
-        PARTITION BY account_id
-        ORDER BY tier_rank DESC NULLS LAST, role = 'manager' DESC, started_at DESC, subscription_id
-    ) AS place
+    -- The subscription's id decides last and is no part of the row: what is read from the row would be of its class.
+    SELECT
+        account_id,
+        best(
+            named_struct(
+                'role', role, 'plan_id', plan_id, 'state', state, 'started_at', started_at, 'anchor_day', anchor_day,
+                'trial_end_at', trial_end_at, 'product_id', product_id, 'tier', tier, 'tier_rank', tier_rank,
+                'billing_period', billing_period, 'included_addons', included_addons
+            )
+            ORDER BY tier_rank DESC NULLS LAST, role = 'manager' DESC, started_at DESC, subscription_id
+        ) AS best
     FROM candidate
+    GROUP BY account_id
 )
-WHERE place = 1

@@ -5,7 +5,7 @@
 
 SELECT
     p.*,
-    w.subscription_id, w.role, w.plan_id, w.state, w.trial_end_at, w.included_addons,
+    w.role, w.plan_id, w.state, w.trial_end_at, w.included_addons,
     coalesce(w.product_id, 'free')                             AS product_id,
     coalesce(w.tier, 'free')                                   AS tier,
     coalesce(w.tier_rank, 0)                                   AS tier_rank,

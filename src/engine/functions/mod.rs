@@ -27,6 +27,7 @@ mod age_band;
 mod age_years;
 mod applying_row;
 mod arguments;
+mod best;
 mod billing_boundary;
 mod feature_value;
 mod flags;
@@ -45,7 +46,7 @@ mod user_pid;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
 
 use self::billing_boundary::{BillingBoundary, Boundary};
@@ -75,6 +76,7 @@ pub fn register(ctx: &SessionContext, key: Option<Arc<PseudonymKey>>) {
     for function in functions {
         ctx.register_udf(function);
     }
+    ctx.register_udaf(AggregateUDF::from(best::Best::default()));
 }
 
 #[cfg(test)]
