@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream_partitioned};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -105,25 +106,37 @@ pub async fn write_query(
     let context = frame.task_ctx();
     let plan = frame.create_physical_plan().await.map_err(engine_error)?;
     tracing::debug!("{folder} is made by\n{}", displayable(plan.as_ref()).indent(false));
-    let streams = execute_stream_partitioned(Arc::clone(&plan), Arc::new(context)).map_err(engine_error)?;
-    let writers: Vec<_> = streams
-        .into_iter()
-        .enumerate()
-        .map(|(partition, stream)| {
-            let (lake, folder, layout) = (storage.clone(), folder.clone(), layout.clone());
-            let writer = PartitionWriter { lake, folder, layout, partition, files: Vec::new() };
-            tokio::spawn(writer.write_all(stream))
-        })
-        .collect();
-    let aborts: Vec<_> = writers.iter().map(|writer| writer.abort_handle()).collect();
-    let _stop_all_on_error = AbortOnDrop(aborts);
-    let mut writers: FuturesUnordered<_> = writers.into_iter().collect();
+    let at_once = at_once(&plan, context.session_config().target_partitions());
+    let context = Arc::new(context);
+    let writers = (0..plan.output_partitioning().partition_count()).map(|partition| {
+        let (plan, context) = (Arc::clone(&plan), Arc::clone(&context));
+        let (lake, folder, layout) = (storage.clone(), folder.clone(), layout.clone());
+        let writer = PartitionWriter { lake, folder, layout, partition, files: Vec::new() };
+        // Lost with the stream of writers when one of them fails.
+        SpawnedTask::spawn(
+            async move { writer.write_all(plan.execute(partition, context).map_err(engine_error)?).await },
+        )
+    });
+    let mut writers = futures::stream::iter(writers).map(SpawnedTask::join).buffer_unordered(at_once);
     let mut files = Vec::new();
     while let Some(written) = writers.next().await {
         files.extend(written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??);
     }
     files.sort_by(|a: &StagedFile, b| a.meta.location.cmp(&b.meta.location));
     Ok((without_empty(storage, files).await?, spilled_by(&plan)))
+}
+
+/// How many partitions are made side by side. Buckets come from nowhere but their own files, so those that wait hold nothing;
+/// the partitions of an exchange fill together, and one that nobody reads keeps its rows.
+fn at_once(plan: &Arc<dyn ExecutionPlan>, threads: usize) -> usize {
+    let partitions = plan.output_partitioning().partition_count();
+    if exchanges(plan) { partitions.max(1) } else { threads.max(1) }
+}
+
+fn exchanges(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    // What becomes one partition is read as a whole by whoever asks first.
+    let gathered = plan.output_partitioning().partition_count() == 1;
+    !gathered && (plan.is::<RepartitionExec>() || plan.children().into_iter().any(exchanges))
 }
 
 fn spilled_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {
@@ -156,14 +169,6 @@ async fn without_empty(lake: &Storage, files: Vec<StagedFile>) -> Result<Vec<Sta
         lake.store().delete(&meta.location).await.map_err(|error| lake.failed("remove", &meta.location, error))?;
     }
     Ok(kept)
-}
-
-struct AbortOnDrop(Vec<tokio::task::AbortHandle>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.iter().for_each(tokio::task::AbortHandle::abort);
-    }
 }
 
 struct PartitionWriter {

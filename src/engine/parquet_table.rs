@@ -3,34 +3,44 @@
 //! Unlike a listing table it can leave out single rows (those that a snapshot's verification dropped) without a
 //! filter on the way of the data, and can tell each row's file and place, which verification needs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning};
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use parquet::arrow::RowNumber;
 use parquet::arrow::arrow_reader::RowSelection;
+use parquet::file::metadata::PageIndexPolicy;
+
+/// How the rows of a bucket are sorted. They hold no nulls there, so where those would stand is as the planner likes it.
+pub(super) const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
 
 /// The index of a row's file in the list of files, when asked for.
 pub const FILE_COLUMN: &str = "__file";
 /// A row's place in its file, from 0, when asked for.
 pub const ROW_COLUMN: &str = "__row";
+/// Footers that are read at once.
+const FOOTERS_AT_ONCE: usize = 8;
 
 #[derive(Debug, Clone)]
 pub struct DataFile {
@@ -50,6 +60,16 @@ pub struct ParquetTable {
     shown: Fields,
     constants: Vec<ScalarValue>,
     identity: bool,
+    layout: Option<Layout>,
+}
+
+/// How the rows are dealt out: every file is a bucket of its own.
+#[derive(Debug, Clone)]
+struct Layout {
+    /// The column, by its name in the files, whose equal values share a bucket.
+    by: String,
+    /// The columns by which the rows of a file are sorted, ascending, by their names in the files.
+    sorted: Vec<String>,
 }
 
 impl fmt::Debug for ParquetTable {
@@ -70,7 +90,24 @@ impl ParquetTable {
             shown,
             constants: Vec::new(),
             identity: false,
+            layout: None,
         }
+    }
+
+    /// States that rows of one value of `by` share a file, that the files stand in the order of their buckets, and that the
+    /// rows of each are sorted by these columns. All are names in the files.
+    ///
+    /// Two tables of as many files are taken to be bucketed alike, so a join by such columns meets file by file.
+    #[must_use]
+    pub fn with_layout(mut self, by: &str, sorted: &[&str]) -> Self {
+        self.layout =
+            Some(Layout { by: by.to_owned(), sorted: sorted.iter().map(|name| (*name).to_owned()).collect() });
+        self
+    }
+
+    /// How many buckets there are, where the files are buckets.
+    pub fn buckets(&self) -> Option<usize> {
+        self.layout.as_ref().map(|_| self.files.len())
     }
 
     /// Says under which names the files hold the columns, in the order of the schema; before any column is added.
@@ -147,8 +184,12 @@ impl ParquetTable {
         }
     }
 
-    /// Files dealt out by size, so that every thread has work; DataFusion splits large ones further.
+    /// Files dealt out by size, so that every thread has work; DataFusion splits large ones further. A bucket stays alone.
     fn groups(&self, partitions: usize) -> Vec<FileGroup> {
+        if self.layout.is_some() {
+            let files = self.files.iter().enumerate();
+            return files.map(|(index, file)| FileGroup::new(vec![self.partitioned_file(index, file)])).collect();
+        }
         let count = partitions.clamp(1, self.files.len().max(1));
         let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); count];
         for (index, file) in self.files.iter().enumerate() {
@@ -157,6 +198,46 @@ impl ParquetTable {
             least.1.push(self.partitioned_file(index, file));
         }
         groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+    }
+
+    fn column(&self, name: &str) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Column::new_with_schema(name, self.schema.table_schema())?))
+    }
+
+    /// By what the rows are dealt out to the files.
+    fn partitioning(&self) -> Result<Option<Partitioning>> {
+        let hash = |layout: &Layout| Ok(Partitioning::Hash(vec![self.column(&layout.by)?], self.files.len()));
+        self.layout.as_ref().map(hash).transpose()
+    }
+
+    /// By what the rows of each file are sorted.
+    fn ordering(&self) -> Result<Vec<LexOrdering>> {
+        let sorted = self.layout.iter().flat_map(|layout| &layout.sorted);
+        let sorted = sorted.map(|name| Ok(PhysicalSortExpr::new(self.column(name)?, ASCENDING)));
+        Ok(LexOrdering::new(sorted.collect::<Result<Vec<_>>>()?).into_iter().collect())
+    }
+
+    /// A reader that knows where each page of a file is of which some rows are left out, so that of each column those pages
+    /// alone are fetched that hold a row. The plain one asks for that only where there is a filter.
+    async fn reader_of_pages(&self, state: &dyn Session) -> Result<Arc<CachedParquetFileReaderFactory>> {
+        let runtime = state.runtime_env();
+        let store = runtime.object_store(&self.store)?;
+        let cache = runtime.cache_manager.get_file_metadata_cache();
+        // A file may come several times, a piece each time.
+        let files: BTreeMap<_, _> = self.files.iter().map(|file| (&file.meta.location, file)).collect();
+        let footers: Vec<_> = files
+            .into_values()
+            .filter(|file| file.selection.is_some())
+            .map(|file| {
+                let (store, meta, cache) = (Arc::clone(&store), file.meta.clone(), Arc::clone(&cache));
+                async move {
+                    let footer = DFParquetMetadata::new(store.as_ref(), &meta).with_file_metadata_cache(Some(cache));
+                    footer.with_page_index_policy(Some(PageIndexPolicy::Optional)).fetch_metadata().await
+                }
+            })
+            .collect();
+        let _: Vec<_> = futures::stream::iter(footers).buffer_unordered(FOOTERS_AT_ONCE).try_collect().await?;
+        Ok(Arc::new(CachedParquetFileReaderFactory::new(store, cache)))
     }
 
     fn statistics(&self) -> Statistics {
@@ -213,12 +294,17 @@ impl TableProvider for ParquetTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let source =
+        let mut source =
             ParquetSource::new(self.schema.clone()).with_table_parquet_options(state.table_options().parquet.clone());
+        if self.files.iter().any(|file| file.selection.is_some()) {
+            source = source.with_parquet_file_reader_factory(self.reader_of_pages(state).await?);
+        }
         let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(self.groups(state.config().target_partitions()))
             .with_statistics(self.statistics())
             .with_projection_indices(projection.cloned())?
+            .with_output_partitioning(self.partitioning()?)
+            .with_output_ordering(self.ordering()?)
             .with_limit(limit)
             .build();
         self.renamed(DataSourceExec::from_data_source(config), projection)

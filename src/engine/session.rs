@@ -9,11 +9,12 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::engine::functions;
 use crate::engine::pool::{HASH_PARTS, MERGE_PARTS, PartsPool};
+use crate::engine::{bucket_joins, functions};
 use crate::error::{Error, Result};
 use crate::pseudonym::PseudonymKey;
 use crate::storage::Storage;
+use datafusion::execution::session_state::SessionStateBuilder;
 
 /// Below this share of memory for one sort or merge there is nothing left to work with.
 const LEAST_MEMORY_BYTES: u64 = 64 << 20;
@@ -87,7 +88,11 @@ impl Engine {
             Joins::Hash => &self.hashing,
             Joins::Merge => &self.merging,
         };
-        let context = SessionContext::new_with_config_rt(self.config(joins), Arc::clone(runtime));
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(self.config(joins))
+            .with_runtime_env(Arc::clone(runtime))
+            .with_physical_optimizer_rules(bucket_joins::rules());
+        let context = SessionContext::new_with_state(state.build());
         functions::register(&context, self.options.key.clone());
         context
     }
@@ -112,6 +117,9 @@ impl Engine {
         let options = config.options_mut();
         options.sql_parser.collect_spans = true;
         options.optimizer.prefer_hash_join = joins == Joins::Hash;
+        // A filter that a join hands to its probe side is there when all partitions have built theirs, and buckets take turns. Of a
+        // partitioned join it also asks which partition a key belongs to, by a hash that is not that of the buckets.
+        options.optimizer.enable_join_dynamic_filter_pushdown = false;
         options.execution.parquet.pushdown_filters = false;
         // A sort sets this much aside for its own merge; the default of 10 MB for each of many sorts starves a small pool.
         options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);

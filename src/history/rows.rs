@@ -26,6 +26,10 @@ impl RowSet {
         bit_util::set_bit(&mut self.bits, row as usize);
     }
 
+    pub fn contains(&self, row: u64) -> bool {
+        bit_util::get_bit(&self.bits, row as usize)
+    }
+
     /// How many rows the file has.
     pub fn capacity(&self) -> u64 {
         self.rows as u64
