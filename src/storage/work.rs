@@ -68,7 +68,8 @@ impl WorkRoot {
     /// Makes a folder that belongs to no run, and removes those of the same name whose processes are gone.
     pub fn scratch(&self, name: &str) -> Result<Work> {
         self.sweep_scratch(name);
-        let work = self.make(&format!("{name}-{}", std::process::id()))?;
+        // Processes of two containers may have one number, and share a folder.
+        let work = self.make(&format!("{name}-{}-{:016x}", std::process::id(), random(name)))?;
         let owner = serde_json::to_vec(&ProcessId::current())
             .map_err(|error| Error::internal("a process has no JSON").source(error))?;
         fs::write(work.folder.join(OWNER), owner).map_err(|error| self.unusable(error))?;
@@ -89,8 +90,7 @@ impl WorkRoot {
     /// Makes a folder for what many runs of this process share, and removes those of this name whose owners are gone.
     pub fn shared(&self, name: &str) -> Result<Shared> {
         self.sweep_shared(name);
-        let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), name);
-        let work = self.make(&format!("{name}-{random:016x}"))?;
+        let work = self.make(&format!("{name}-{:016x}", random(name)))?;
         let lock = fs::File::create(work.folder.join(LOCK)).map_err(|error| self.unusable(error))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| self.unusable(error.into()))?;
         Ok(Shared { work, _lock: lock })
@@ -142,6 +142,11 @@ impl Shared {
     pub fn folder(&self) -> &Path {
         self.work.folder()
     }
+
+    /// A folder in it, for what goes before the rest.
+    pub fn within(&self, name: &str) -> Result<Work> {
+        Work::open(&self.folder().join(name))
+    }
 }
 
 impl Drop for Shared {
@@ -189,6 +194,11 @@ fn make_private(folder: &Path) -> io::Result<()> {
         return Err(io::Error::other("it is not a folder of this user"));
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+/// Tells folders of one name apart.
+fn random(name: &str) -> u64 {
+    std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), name)
 }
 
 #[cfg(test)]
@@ -261,10 +271,12 @@ mod tests {
         fs::create_dir(&left).unwrap();
         let gone = ProcessId { start_ticks: 1, ..ProcessId::current() };
         fs::write(left.join(OWNER), serde_json::to_vec(&gone).unwrap()).unwrap();
-        root.scratch("generate").unwrap();
+        let other = root.scratch("generate").unwrap();
         assert!(!left.exists(), "its process is gone");
+        assert_ne!(scratch.folder(), other.folder(), "a number of a process may come twice");
         assert!(scratch.folder().exists() && work.folder().exists());
         scratch.remove().unwrap();
+        other.remove().unwrap();
         work.remove().unwrap();
 
         fs::remove_dir(&root.folder).unwrap();
