@@ -1,9 +1,10 @@
-//! The pass over the rows that changed: in which columns, and from what to what.
+//! In which columns rows changed, and from what to what: counted as they meet in step, and for those that did not, in a pass
+//! over these rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, make_comparator};
+use arrow::array::{Array, ArrayRef, BooleanArray, make_comparator};
 use arrow::compute::SortOptions;
 use arrow::compute::kernels::cmp::distinct;
 use arrow::error::ArrowError;
@@ -26,12 +27,20 @@ const TO: &str = "after";
 /// Compressed bytes of files become about this many in the hash tables of a join; see also `OutOfMemory` below.
 const EXPANSION: u64 = 6;
 
-/// How many of the changed rows differ in each column, with examples.
-pub(super) async fn differences(comparison: &Comparison<'_>, marks: &Marks) -> Result<Vec<ColumnDifference>> {
+/// How many of the changed rows differ in each column, with examples. Some are counted already.
+pub(super) async fn differences(
+    comparison: &Comparison<'_>,
+    marks: &Marks,
+    mut counted: Tally,
+) -> Result<Vec<ColumnDifference>> {
     let changed = count(&marks.to.changed);
-    if changed == 0 {
-        return Ok(Tally::new(comparison).finish());
+    if changed > 0 {
+        counted.add(read_again(comparison, marks, changed).await?);
     }
+    Ok(counted.finish())
+}
+
+async fn read_again(comparison: &Comparison<'_>, marks: &Marks, changed: u64) -> Result<Tally> {
     let bytes = comparison.from.bytes_of(&marks.from.changed) + comparison.to.bytes_of(&marks.to.changed);
     let fits = bytes.saturating_mul(EXPANSION) <= comparison.engine.options().memory_bytes;
     let tally = match fits {
@@ -46,7 +55,7 @@ pub(super) async fn differences(comparison: &Comparison<'_>, marks: &Marks) -> R
         return Err(Error::internal(format!("{changed} rows changed, and {} were found again", tally.rows))
             .hint("run the same command again, and report it when it stays"));
     }
-    Ok(tally.finish())
+    Ok(tally)
 }
 
 pub(super) async fn tallied(comparison: &Comparison<'_>, marks: &Marks, joins: Joins) -> Result<Tally> {
@@ -103,7 +112,7 @@ struct ColumnTally {
 }
 
 impl Tally {
-    fn new(comparison: &Comparison<'_>) -> Self {
+    pub fn new(comparison: &Comparison<'_>) -> Self {
         let columns = comparison.columns.iter().cloned();
         let columns = columns.map(|column| ColumnTally { column, changed: 0, examples: BTreeMap::new() }).collect();
         Tally { key: comparison.key.to_vec(), columns, limits: comparison.limits, rows: 0 }
@@ -111,15 +120,22 @@ impl Tally {
 
     async fn take_all(mut self, mut stream: SendableRecordBatchStream) -> Result<Self> {
         while let Some(batch) = stream.try_next().await.map_err(engine_error)? {
-            self.take(&batch).map_err(engine_error)?;
+            let (key, values) = batch.columns().split_at(self.key.len());
+            let (before, after) = values.split_at(self.columns.len());
+            self.take(key, before, after, batch.num_rows()).map_err(engine_error)?;
         }
         Ok(self)
     }
 
-    fn take(&mut self, batch: &RecordBatch) -> DataFusionResult<()> {
-        let (key, values) = batch.columns().split_at(self.key.len());
-        let (before, after) = values.split_at(self.columns.len());
-        let order = sortable(key, batch.num_rows())?;
+    /// Compares so many rows, each beside what it was.
+    pub fn take(
+        &mut self,
+        key: &[ArrayRef],
+        before: &[ArrayRef],
+        after: &[ArrayRef],
+        rows: usize,
+    ) -> DataFusionResult<()> {
+        let order = sortable(key, rows)?;
         let shown_key = |row| shown_key(&self.key, key, row);
         for ((column, before), after) in self.columns.iter_mut().zip(before).zip(after) {
             let differs = differing(before, after)?;
@@ -131,11 +147,11 @@ impl Tally {
                 column.keep(place, example, self.limits.values);
             }
         }
-        self.rows += batch.num_rows() as u64;
+        self.rows += rows as u64;
         Ok(())
     }
 
-    fn add(&mut self, other: Tally) {
+    pub fn add(&mut self, other: Tally) {
         self.rows += other.rows;
         for (column, other) in self.columns.iter_mut().zip(other.columns) {
             column.changed += other.changed;
@@ -143,6 +159,11 @@ impl Tally {
                 column.keep(place, example, self.limits.values);
             }
         }
+    }
+
+    /// How many rows were compared.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     pub fn finish(self) -> Vec<ColumnDifference> {

@@ -1,89 +1,67 @@
-//! 128 bits that stand for a tuple of values: equal tuples have equal digests, and others have not.
+//! What stands for the values of a row: 128 bits for its key, 64 for the rest.
 //!
-//! Two 64-bit hashes with seeds of their own, drawn anew for every comparison, so that two tuples that share a digest are
-//! neither met by chance (one in 10^38 a pair) nor made on purpose. Columns are hashed whole, one after the other, and
-//! folded in order.
-//!
-//! Values are equal as histories know it, when their bits are: NaN equals itself, and -0.0 is not 0.0.
+//! The hashes have secrets of their own, drawn anew for every comparison, so that two keys that share a digest are neither
+//! met by chance (one in 10^38 a pair) nor made on purpose. The other values need fewer bits: they are only ever compared
+//! between two rows of one key, of which a table of a billion has as many, and not as many squared.
 
-use std::hash::BuildHasher;
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use arrow::row::{RowConverter, SortField};
+use arrow::array::ArrayRef;
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::hash_utils::{QualityRandomState, create_hashes};
 
+use super::hashing::Lane;
 use crate::error::{Error, Result};
 
-pub(super) type Digest = [u64; 2];
+/// Of a key.
+pub(super) type Digest = u128;
 
-/// What a null counts as, before it is folded.
-const NULL_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Of the two halves of a digest. Digests of different seeds have nothing in common.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeds([u64; 2]);
+pub(super) struct Seeds {
+    key: [Lane; 2],
+    values: Lane,
+}
 
 impl Seeds {
     pub fn random() -> Result<Self> {
         let draw =
             || getrandom::u64().map_err(|error| Error::internal("the system has no random numbers").source(error));
-        Ok(Seeds([draw()?, draw()?]))
+        let lane = || Ok::<_, Error>(Lane::new([draw()?, draw()?, draw()?]));
+        Ok(Seeds { key: [lane()?, lane()?], values: lane()? })
     }
 
-    /// The digest of each row. The columns of all calls must have the same types.
-    pub fn digests(&self, columns: &[ArrayRef], rows: usize) -> DataFusionResult<Vec<Digest>> {
-        let columns = columns.iter().map(hashable).collect::<DataFusionResult<Vec<_>>>()?;
-        let mut digests = vec![self.0; rows];
-        let mut hashes = vec![0; rows];
-        for (half, seed) in self.0.iter().enumerate() {
-            let state = QualityRandomState::with_seed(*seed);
-            for column in &columns {
-                // Hashing a column leaves the places of its nulls as they are.
-                hashes.fill(NULL_HASH);
-                create_hashes([column], &state, &mut hashes)?;
-                for (digest, hash) in digests.iter_mut().zip(&hashes) {
-                    digest[half] = state.hash_one((digest[half], *hash));
-                }
-            }
-        }
-        Ok(digests)
+    /// The digest of each row's key. The columns of all calls must have the same types.
+    pub fn keys(&self, columns: &[ArrayRef], rows: usize) -> DataFusionResult<Vec<Digest>> {
+        let [low, high] = self.key;
+        let (low, high) = (low.hashes(columns, rows)?, high.hashes(columns, rows)?);
+        Ok(low.into_iter().zip(high).map(|(low, high)| u128::from(high) << 64 | u128::from(low)).collect())
     }
-}
 
-/// The column in a form whose hashes tell all its values apart: DataFusion takes -0.0 for 0.0, and passes over nulls and
-/// places within lists and structs. The row format of Arrow is one to one.
-fn hashable(column: &ArrayRef) -> DataFusionResult<ArrayRef> {
-    Ok(match column.data_type() {
-        DataType::Float64 => {
-            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Int64Type>(|value| value.to_bits() as i64))
-        }
-        kind if kind.is_nested() => {
-            let converter = RowConverter::new(vec![SortField::new(kind.clone())])?;
-            Arc::new(converter.convert_columns(&[Arc::clone(column)])?.try_into_binary()?)
-        }
-        _ => Arc::clone(column),
-    })
+    /// The digest of each row's other values; the columns of all calls must have the same types here, too.
+    pub fn values(&self, columns: &[ArrayRef], rows: usize) -> DataFusionResult<Vec<u64>> {
+        self.values.hashes(columns, rows)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int64Array, ListArray, StringViewArray};
-    use arrow::datatypes::Int32Type;
+    use arrow::array::{
+        BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray, StringViewArray,
+        StructArray,
+    };
+    use arrow::buffer::NullBuffer;
+    use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 
     use super::*;
 
     fn seeds() -> Seeds {
-        Seeds([1, 2])
+        let lane = |number: u64| Lane::new([1, 2, 3].map(|part| (number + part).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        Seeds { key: [lane(10), lane(20)], values: lane(30) }
     }
 
     fn distinct(column: ArrayRef) -> usize {
         let rows = column.len();
-        seeds().digests(&[column], rows).unwrap().into_iter().collect::<HashSet<_>>().len()
+        seeds().keys(&[column], rows).unwrap().into_iter().collect::<HashSet<_>>().len()
     }
 
     #[test]
@@ -112,18 +90,45 @@ mod tests {
     fn columns_have_their_place_and_both_halves_tell_rows_apart() {
         let texts = |texts: [Option<&str>; 3]| Arc::new(StringViewArray::from_iter(texts)) as ArrayRef;
         let columns = [texts([Some("x"), Some("y"), None]), texts([Some("y"), Some("x"), Some("x")])];
-        let digests = seeds().digests(&columns, 3).unwrap();
-        for half in [0, 1] {
-            assert_eq!(digests.iter().map(|digest| digest[half]).collect::<HashSet<_>>().len(), 3);
+        let digests = seeds().keys(&columns, 3).unwrap();
+        for half in [0, 64] {
+            assert_eq!(digests.iter().map(|digest| (digest >> half) as u64).collect::<HashSet<_>>().len(), 3);
         }
-        assert!(digests.iter().all(|digest| digest[0] != digest[1]));
+        assert!(digests.iter().all(|digest| digest.rotate_left(64) != *digest));
+        assert_eq!(seeds().values(&columns, 3).unwrap().into_iter().collect::<HashSet<_>>().len(), 3);
     }
 
     #[test]
     fn a_row_has_one_digest_in_every_batch() {
         let column: ArrayRef = Arc::new(Int64Array::from_iter((0..100).map(|i| (i % 7 != 0).then_some(i))));
-        let together = seeds().digests(&[Arc::clone(&column)], 100).unwrap();
-        let alone: Vec<Digest> = (0..100).map(|row| seeds().digests(&[column.slice(row, 1)], 1).unwrap()[0]).collect();
+        let together = seeds().keys(&[Arc::clone(&column)], 100).unwrap();
+        let alone: Vec<Digest> = (0..100).map(|row| seeds().keys(&[column.slice(row, 1)], 1).unwrap()[0]).collect();
         assert_eq!(together, alone);
+    }
+
+    #[test]
+    fn texts_are_told_apart_whatever_their_length_and_form() {
+        let longest = "0123456789 0123456789";
+        let mut texts: Vec<String> = (0..=longest.len()).map(|length| longest[..length].to_owned()).collect();
+        texts.extend(["\0".to_owned(), "\0\0".to_owned(), format!("{longest}\0"), format!("{longest}\0\0")]);
+        let number = texts.len();
+        assert_eq!(distinct(Arc::new(StringViewArray::from_iter_values(&texts))), number);
+        assert_eq!(distinct(Arc::new(StringArray::from_iter_values(&texts))), number);
+    }
+
+    #[test]
+    fn what_a_null_struct_hides_counts_for_nothing() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), Some(2), Some(2), None]));
+        let fields = Fields::from(vec![Field::new("number", DataType::Int64, true)]);
+        let there = NullBuffer::from(vec![false, false, true, true]);
+        assert_eq!(distinct(Arc::new(StructArray::new(fields, vec![numbers], Some(there)))), 3);
+    }
+
+    #[test]
+    fn wide_and_narrow_numbers_count_in_full() {
+        let wide = [0, 1, 1 << 64, -1].map(Some);
+        assert_eq!(distinct(Arc::new(Decimal128Array::from_iter(wide))), 4);
+        assert_eq!(distinct(Arc::new(Date32Array::from(vec![0, 1, -1, i32::MAX]))), 4);
+        assert_eq!(distinct(Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))), 3);
     }
 }

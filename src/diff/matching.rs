@@ -1,12 +1,14 @@
-//! Both sides bucket by bucket: which keys only one side has, and which have other values on the other.
+//! What was left of both sides, bucket by bucket: which keys only one side has, and which have other values on the other.
+//! And whether a key that met in step comes once more, which step by step nobody could see.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
+use super::Comparison;
 use super::buckets::{Entry, Shard};
-use super::scan::Scanned;
+use super::scan::Way;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::history::RowSet;
@@ -25,7 +27,7 @@ impl Place {
         (self.file as u64) << Self::ROW_BITS | self.row
     }
 
-    fn unpacked(packed: u64) -> Self {
+    pub fn unpacked(packed: u64) -> Self {
         Place { file: (packed >> Self::ROW_BITS) as usize, row: packed & ((1 << Self::ROW_BITS) - 1) }
     }
 }
@@ -77,37 +79,80 @@ pub(super) fn count(sets: &[RowSet]) -> u64 {
     sets.iter().map(RowSet::len).sum()
 }
 
-pub(super) async fn matched(scanned: Scanned) -> Result<Marks> {
-    let Scanned { buckets, from, to, threads } = scanned;
-    let marks = Arc::new(Mutex::new(Marks { from: from.marks, to: to.marks, unchanged: 0 }));
-    let (sides, next) = (Arc::new([from.shards, to.shards]), Arc::new(AtomicUsize::new(0)));
-    let mut workers = JoinSet::new();
-    for _ in 0..threads.max(1) {
-        let (marks, sides, next) = (Arc::clone(&marks), Arc::clone(&sides), Arc::clone(&next));
-        workers.spawn_blocking(move || work(buckets, &sides, &next, &marks));
-    }
-    while let Some(worked) = workers.join_next().await {
-        worked.map_err(|error| Error::internal("a worker ended abruptly").source(error))??;
-    }
-    let marks = Arc::into_inner(marks).ok_or_else(|| Error::internal("a worker still holds the marks"))?;
-    Ok(marks.into_inner().unwrap_or_else(PoisonError::into_inner))
+/// What was left of both sides.
+pub(super) struct Leftovers {
+    pub buckets: usize,
+    pub from: Vec<Shard<4>>,
+    pub to: Vec<Shard<4>>,
+    /// The low words of the keys that have met.
+    pub met: Vec<Shard<1>>,
 }
 
-fn work(buckets: usize, [from, to]: &[Vec<Shard>; 2], next: &AtomicUsize, marks: &Mutex<Marks>) -> Result<()> {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
+/// Nothing, when keys have met in step and one seems to come twice on a side.
+pub(super) async fn matched(comparison: &Comparison<'_>, left: Leftovers, way: Way) -> Result<Option<Marks>> {
+    let marks = Marks { from: SideMarks::none(comparison.from), to: SideMarks::none(comparison.to), unchanged: 0 };
+    let (marks, left, next) = (Arc::new(Mutex::new(marks)), Arc::new(left), Arc::new(AtomicUsize::new(0)));
+    let mut workers = JoinSet::new();
+    for _ in 0..comparison.engine.options().threads.max(1) {
+        let (marks, left, next) = (Arc::clone(&marks), Arc::clone(&left), Arc::clone(&next));
+        workers.spawn_blocking(move || work(&left, way, &next, &marks));
+    }
+    while let Some(worked) = workers.join_next().await {
+        if worked.map_err(|error| Error::internal("a worker ended abruptly").source(error))?? == Worked::Repeated {
+            return Ok(None);
+        }
+    }
+    let marks = Arc::into_inner(marks).ok_or_else(|| Error::internal("a worker still holds the marks"))?;
+    Ok(Some(marks.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Worked {
+    Done,
+    Repeated,
+}
+
+fn work(left: &Leftovers, way: Way, next: &AtomicUsize, marks: &Mutex<Marks>) -> Result<Worked> {
     loop {
         let bucket = next.fetch_add(1, Ordering::Relaxed);
-        if bucket >= buckets {
-            return Ok(());
+        if bucket >= left.buckets {
+            return Ok(Worked::Done);
         }
-        for (shards, entries) in [(from, &mut before), (to, &mut after)] {
-            entries.clear();
-            shards.iter().try_for_each(|shard| shard.read_bucket(bucket, entries))?;
-            entries.sort_unstable_by_key(|entry| entry.key);
-        }
+        let (before, after) = (entries(&left.from, bucket)?, entries(&left.to, bucket)?);
         let found = meet(&before, &after);
+        if way == Way::InStep {
+            let repeated = !found.from.repeated.is_empty() || !found.to.repeated.is_empty();
+            if repeated || comes_again(&words(&left.met, bucket)?, &before, &after) {
+                next.store(left.buckets, Ordering::Relaxed);
+                return Ok(Worked::Repeated);
+            }
+        }
         marks.lock().unwrap_or_else(PoisonError::into_inner).insert(&found);
     }
+}
+
+/// Sorted by key.
+fn entries(shards: &[Shard<4>], bucket: usize) -> Result<Vec<Entry>> {
+    let mut items = Vec::new();
+    shards.iter().try_for_each(|shard| shard.read_bucket(bucket, &mut items))?;
+    let mut entries: Vec<Entry> = items.into_iter().map(Entry::of).collect();
+    entries.sort_unstable_by_key(|entry| entry.key);
+    Ok(entries)
+}
+
+/// Sorted.
+fn words(shards: &[Shard<1>], bucket: usize) -> Result<Vec<u64>> {
+    let mut items = Vec::new();
+    shards.iter().try_for_each(|shard| shard.read_bucket(bucket, &mut items))?;
+    let mut words: Vec<u64> = items.into_iter().flatten().collect();
+    words.sort_unstable();
+    Ok(words)
+}
+
+/// Whether a key that has met comes once more. All are sorted.
+fn comes_again(met: &[u64], before: &[Entry], after: &[Entry]) -> bool {
+    let is_met = |entry: &Entry| met.binary_search(&(entry.key as u64)).is_ok();
+    met.windows(2).any(|pair| pair[0] == pair[1]) || before.iter().chain(after).any(is_met)
 }
 
 /// Compares the rows of a bucket; both sides are sorted by key.

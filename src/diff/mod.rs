@@ -1,18 +1,24 @@
 //! What differs between two states of a table: two of its days, or the same day of two environments.
 //!
 //! ```text
-//! rows of both sides ─ digests of key and values ─► buckets ─ sort, meet ─► rows by their places   one pass over all columns
-//! rows that changed ─ joined by key ─ compared ─► columns, examples                                a pass over these rows alone
+//! rows of both sides ─ digests of key and values ─► in step ─ met ─► unchanged, or compared: columns, examples
+//!                                                      └─ left ─► buckets ─ sort, meet ─► rows by their places
+//! rows that changed and were left ─ read again ─ joined by key ─ compared ─► columns, examples
 //! ```
 //!
-//! Of a row of the first pass only two digests and its place stay, 40 bytes, in memory or on disk; what comes of it is
-//! a bit a row. Files that both sides share are not read at all.
+//! Days of a table have most rows in a similar order, so nearly all meet while they are read, and what stays of them is eight
+//! bytes, for the check that no key comes twice. Of a row that is left two digests and its place stay, 32 bytes. Both stay in
+//! memory or on disk. What comes of a row in the end is a bit. Files that both sides share are not read at all.
 
+mod aside;
 mod buckets;
 mod columns;
 mod digest;
+mod hashing;
 mod keys;
+mod lockstep;
 mod matching;
+mod pieces;
 mod scan;
 mod side;
 mod source;
@@ -23,13 +29,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use serde::{Serialize, Serializer};
 
 pub use side::{Columns, Pair, Side, pair};
 pub use source::Source;
 
+use self::columns::Tally;
+use self::matching::{Leftovers, Marks};
+use self::scan::{Scanned, Way};
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A value as people read it; `None` is null.
 pub type Shown = Option<String>;
@@ -142,20 +152,57 @@ impl Rows {
 /// Errors: a key that comes twice on one side (exit 11), files that cannot be read (exit 11 or 13), a disk that does not take
 /// what does not fit into memory (exit 13).
 pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
-    let marks = matching::matched(scan::scanned(comparison).await?).await?;
+    let in_step = found(comparison, Way::InStep).await?;
+    let found = match in_step {
+        Some(found) => found,
+        // Once more, to tell which keys they are; or two digests were alike that will not be alike again.
+        None => found(comparison, Way::Apart).await?.ok_or_else(|| Error::internal("rows apart have met in step"))?,
+    };
+    let Found { marks, unchanged, tally, parked } = found;
     keys::refuse_repeated(comparison, &marks).await?;
-    let rows = rows(comparison, &marks);
-    let columns = columns::differences(comparison, &marks).await?;
+    let rows = rows(comparison, &marks, unchanged, tally.rows());
+    let columns = columns::differences(comparison, &marks, tally).await?;
     let Limits { keys: limit, .. } = comparison.limits;
-    let added = keys::first(comparison, comparison.to, &marks.to.alone, limit).await?;
-    let removed = keys::first(comparison, comparison.from, &marks.from.alone, limit).await?;
+    let [left, arrived] = parked;
+    let added = keys::first(comparison, comparison.to, &marks.to.alone, arrived, limit).await?;
+    let removed = keys::first(comparison, comparison.from, &marks.from.alone, left, limit).await?;
     Ok(Difference { rows, columns, added, removed })
 }
 
-fn rows(comparison: &Comparison<'_>, marks: &matching::Marks) -> Rows {
-    let [added, removed, changed] =
+/// What the pass over all rows has found.
+struct Found {
+    /// Of the rows that did not meet in step.
+    marks: Marks,
+    /// Rows that met in step with equal values.
+    unchanged: u64,
+    /// Rows that met in step with other values.
+    tally: Tally,
+    /// For each side, the keys of all rows that may be alone, if they are few.
+    parked: [Option<Vec<RecordBatch>>; 2],
+}
+
+async fn found(comparison: &Comparison<'_>, way: Way) -> Result<Option<Found>> {
+    let Some(Scanned { buckets, runs }) = scan::scanned(comparison, way).await? else { return Ok(None) };
+    let mut left = Leftovers { buckets, from: Vec::new(), to: Vec::new(), met: Vec::new() };
+    let (mut unchanged, mut tally, mut parked) = (0, Tally::new(comparison), [Some(Vec::new()), Some(Vec::new())]);
+    for run in runs {
+        unchanged += run.unchanged;
+        tally.add(run.tally);
+        left.met.push(run.met);
+        for ((side, shards), parked) in run.sides.into_iter().zip([&mut left.from, &mut left.to]).zip(&mut parked) {
+            shards.push(side.entries);
+            *parked = parked.take().zip(side.parked).map(|(all, some)| [all, some].concat());
+        }
+    }
+    let marks = matching::matched(comparison, left, way).await?;
+    Ok(marks.map(|marks| Found { marks, unchanged, tally, parked }))
+}
+
+fn rows(comparison: &Comparison<'_>, marks: &Marks, unchanged: u64, changed: u64) -> Rows {
+    let [added, removed, left] =
         [&marks.to.alone, &marks.from.alone, &marks.to.changed].map(|sets| matching::count(sets));
+    let changed = changed + left;
     // What is shared is in both, though nobody has looked at it.
-    let unchanged = marks.unchanged + comparison.to.shared_rows;
+    let unchanged = unchanged + marks.unchanged + comparison.to.shared_rows;
     Rows { from: removed + changed + unchanged, to: added + changed + unchanged, added, removed, changed, unchanged }
 }

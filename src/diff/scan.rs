@@ -1,4 +1,4 @@
-//! The pass over all rows of both sides: from columns to digests, dealt out into buckets.
+//! The pass over all rows of both sides: from columns to digests, which meet in step or are dealt out into buckets.
 
 use std::sync::Arc;
 
@@ -6,126 +6,160 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{Expr, ident};
-use datafusion::physical_plan::execute_stream_partitioned;
-use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use tokio::task::JoinSet;
 
-use super::buckets::{Dealing, Entry, Shard};
+use super::aside::WAITING_BYTES;
+use super::buckets::{Dealing, Shard};
+use super::columns::Tally;
 use super::digest::Seeds;
-use super::matching::{Place, SideMarks};
-use super::source::Source;
-use super::{Column, Comparison, Progress};
-use crate::engine::{FILE_COLUMN, Joins, ROW_COLUMN, engine_error};
+use super::lockstep::{FROM, Lockstep, Room, Rows, Run, Step, TO};
+use super::matching::Place;
+use super::pieces::{piece_rows, runs};
+use super::{Comparison, Progress};
+use crate::engine::engine_error;
 use crate::error::{Error, Result};
 
-/// The digests of all rows.
+/// The part of the digests' memory that rows may take that wait in step.
+const WAITING_PART: u64 = 8;
+/// With more of them, their tables would take more memory than what they save.
+const MOST_WAITING_ROWS: u64 = 1 << 17;
+/// The part for parked keys.
+const PARKED_PART: u64 = 8;
+/// The part for the keys of rows that met, and for the digests of the others.
+const SHARDS_PART: u64 = 4;
+
+/// How both sides are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Rows that stand in a similar order meet at once. That a key comes twice is noticed, but not where.
+    InStep,
+    /// All rows meet in buckets.
+    Apart,
+}
+
+/// The rows of both sides.
 pub(super) struct Scanned {
     pub buckets: usize,
-    pub from: Dealt,
-    pub to: Dealt,
-    pub threads: usize,
+    pub runs: Vec<Run>,
 }
 
-/// One side.
-pub(super) struct Dealt {
-    pub shards: Vec<Shard>,
-    /// None yet, of the right sizes.
-    pub marks: SideMarks,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    From,
-    To,
-}
-
-/// Reads both sides at once: one of them may have a single file.
-pub(super) async fn scanned(comparison: &Comparison<'_>) -> Result<Scanned> {
-    let mut streams: Vec<(Which, SendableRecordBatchStream)> = Vec::new();
-    for (which, source) in [(Which::From, comparison.from), (Which::To, comparison.to)] {
-        let opened = streams_of(comparison, source).await?;
-        streams.extend(opened.into_iter().map(|stream| (which, stream)));
-    }
+/// Reads both sides, a run a thread; nothing, when a key seems to come twice on one side.
+pub(super) async fn scanned(comparison: &Comparison<'_>, way: Way) -> Result<Option<Scanned>> {
+    let count = comparison.engine.options().threads.max(1) as u64;
     let rows = comparison.from.rows() + comparison.to.rows();
-    let dealing = Dealing::new(rows, streams.len(), comparison.digest_bytes, comparison.folder);
-    let each = rows / streams.len().max(1) as u64;
-    let reader =
-        Reader { keys: comparison.key.len(), seeds: Seeds::random()?, progress: Arc::clone(&comparison.progress) };
+    let dealing = Dealing::new(rows, comparison.folder);
+    let seeds = Seeds::random()?;
+    let piece_rows = piece_rows(comparison, 2 * count);
+    let from = runs(comparison.from, count, piece_rows);
+    let to = runs(comparison.to, count, piece_rows);
 
     let mut readers = JoinSet::new();
-    for (which, stream) in streams {
-        let (reader, shard) = (reader.clone(), Shard::new(dealing.clone(), each));
-        readers.spawn(async move { reader.deal(stream, shard).await.map(|shard| (which, shard)) });
+    for (from, to) in from.into_iter().zip(to) {
+        let lockstep = lockstep(comparison, &dealing, count);
+        let reader = |opened: Option<(SendableRecordBatchStream, Vec<usize>)>| {
+            let progress = Arc::clone(&comparison.progress);
+            opened.map(|(stream, files)| Reader { stream, files, keys: comparison.key.len(), seeds, progress })
+        };
+        let sides = [from.open(comparison, comparison.from).await?, to.open(comparison, comparison.to).await?];
+        let sides = sides.map(reader);
+        readers.spawn(async move {
+            match way {
+                Way::InStep => in_step(sides, lockstep).await,
+                Way::Apart => apart(sides, lockstep).await.map(Some),
+            }
+        });
     }
-    let dealt = |source: &Source| Dealt { shards: Vec::new(), marks: SideMarks::none(source) };
-    let (mut from, mut to) = (dealt(comparison.from), dealt(comparison.to));
+    let mut runs = Vec::new();
     while let Some(read) = readers.join_next().await {
         match read.map_err(|error| Error::internal("a reader ended abruptly").source(error))?? {
-            (Which::From, shard) => from.shards.push(shard),
-            (Which::To, shard) => to.shards.push(shard),
+            Some(run) => runs.push(run),
+            None => {
+                // What they hold makes room for the other way.
+                readers.shutdown().await;
+                return Ok(None);
+            }
         }
     }
-    Ok(Scanned { buckets: dealing.buckets, from, to, threads: comparison.engine.options().threads })
+    Ok(Some(Scanned { buckets: dealing.buckets, runs }))
 }
 
-/// The rows of a side, a stream a thread where its files can be split: keys, values, place.
-async fn streams_of(comparison: &Comparison<'_>, source: &Source) -> Result<Vec<SendableRecordBatchStream>> {
-    if source.files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let context = comparison.engine.session(Joins::Hash);
-    let rows = source.all(&context)?;
-    let names = comparison.key.iter().chain(comparison.columns).map(|Column { name, .. }| name.as_str());
-    let columns: Vec<Expr> = names.chain([FILE_COLUMN, ROW_COLUMN]).map(ident).collect();
-    let opened = async {
-        let frame = context.read_table(rows)?.select(columns)?;
-        split(&context, frame.create_physical_plan().await?)
+/// For one of so many runs.
+fn lockstep(comparison: &Comparison<'_>, dealing: &Dealing, runs: u64) -> Lockstep {
+    let bytes = comparison.digest_bytes / runs;
+    let room = Room {
+        // Of two sides, each in two generations.
+        waiting_rows: (bytes / WAITING_PART / WAITING_BYTES / 4).min(MOST_WAITING_ROWS) as usize,
+        parked_bytes: (bytes / PARKED_PART / 2) as usize,
     };
-    opened.await.map_err(engine_error)
+    let most_met = comparison.from.rows().min(comparison.to.rows()) / runs;
+    let met = Shard::new(dealing.clone(), bytes / SHARDS_PART, most_met);
+    let left = || Shard::new(dealing.clone(), bytes / SHARDS_PART / 2, 0);
+    Lockstep::new(comparison.key.len(), Tally::new(comparison), met, [left(), left()], room)
 }
 
-/// A plan that only reads has no operator that would ask for more hands, so we ask.
-fn split(
-    context: &SessionContext,
-    plan: Arc<dyn datafusion::physical_plan::ExecutionPlan>,
-) -> DataFusionResult<Vec<SendableRecordBatchStream>> {
-    let state = context.state();
-    let config = state.config_options();
-    let wanted = config.execution.target_partitions;
-    let plan = plan.repartitioned(wanted, config)?.unwrap_or(plan);
-    execute_stream_partitioned(plan, context.task_ctx())
+/// Nothing, when a key seems to come twice on one side.
+async fn in_step(mut sides: [Option<Reader>; 2], mut lockstep: Lockstep) -> Result<Option<Run>> {
+    loop {
+        for side in [FROM, TO] {
+            while lockstep.wants(side)
+                && let Some(reader) = &mut sides[side]
+            {
+                match reader.next().await? {
+                    Some(rows) => lockstep.push(side, rows)?,
+                    None => sides[side] = None,
+                }
+            }
+        }
+        let step = match (lockstep.wants(FROM), lockstep.wants(TO)) {
+            (true, true) => return lockstep.finish().map(Some),
+            (false, true) => lockstep.walk_alone(FROM)?,
+            (true, false) => lockstep.walk_alone(TO)?,
+            (false, false) => lockstep.walk()?,
+        };
+        if step == Step::Repeated {
+            return Ok(None);
+        }
+    }
 }
 
-#[derive(Clone)]
+async fn apart(sides: [Option<Reader>; 2], mut lockstep: Lockstep) -> Result<Run> {
+    for (side, reader) in [FROM, TO].into_iter().zip(sides) {
+        let Some(mut reader) = reader else { continue };
+        while let Some(rows) = reader.next().await? {
+            lockstep.leave(side, &rows)?;
+        }
+    }
+    lockstep.finish()
+}
+
+/// A run of one side.
 struct Reader {
-    /// How many columns are the key; the values follow.
+    stream: SendableRecordBatchStream,
+    /// The index of each piece's file among those of the side.
+    files: Vec<usize>,
+    /// How many columns are the key; the values follow, then the place.
     keys: usize,
     seeds: Seeds,
     progress: Progress,
 }
 
 impl Reader {
-    async fn deal(self, mut stream: SendableRecordBatchStream, mut shard: Shard) -> Result<Shard> {
-        while let Some(batch) = stream.try_next().await.map_err(engine_error)? {
-            self.deal_batch(&batch, &mut shard)?;
-            (self.progress)(batch.num_rows() as u64);
-        }
-        Ok(shard)
+    async fn next(&mut self) -> Result<Option<Rows>> {
+        let Some(batch) = self.stream.try_next().await.map_err(engine_error)? else { return Ok(None) };
+        (self.progress)(batch.num_rows() as u64);
+        self.digested(&batch).map(Some).map_err(engine_error)
     }
 
-    fn deal_batch(&self, batch: &RecordBatch, shard: &mut Shard) -> Result<()> {
+    fn digested(&self, batch: &RecordBatch) -> DataFusionResult<Rows> {
         let (columns, place) = batch.columns().split_at(batch.num_columns() - 2);
         let (key, values) = columns.split_at(self.keys);
-        let keys = self.seeds.digests(key, batch.num_rows()).map_err(engine_error)?;
-        let values = self.seeds.digests(values, batch.num_rows()).map_err(engine_error)?;
-        let (files, rows) = (place[0].as_primitive::<UInt32Type>(), place[1].as_primitive::<Int64Type>());
-        let places = files.values().iter().zip(rows.values());
-        for ((key, value), (file, row)) in keys.into_iter().zip(values).zip(places) {
-            let place = Place { file: *file as usize, row: *row as u64 };
-            shard.push(Entry { key, value, place: place.packed() })?;
-        }
-        Ok(())
+        let keys = self.seeds.keys(key, batch.num_rows())?;
+        let values = self.seeds.values(values, batch.num_rows())?;
+        let (pieces, rows) = (place[0].as_primitive::<UInt32Type>(), place[1].as_primitive::<Int64Type>());
+        let places = pieces.values().iter().zip(rows.values());
+        let places = places.map(|(piece, row)| Place { file: self.files[*piece as usize], row: *row as u64 }.packed());
+        let told: Vec<usize> = (0..columns.len()).collect();
+        Ok(Rows { batch: batch.project(&told)?, keys, values, places: places.collect() })
     }
 }

@@ -89,6 +89,16 @@ impl Side {
                 .source(error)
                 .hint("the table is damaged: run the day again with --force")
         })?;
+        // Rows are dealt out by their places, so that a log that counts them wrongly would leave some unread.
+        let rows = footer.metadata().file_metadata().num_rows();
+        if rows != file.rows as i64 {
+            return Err(Error::new(
+                ErrorKind::InputBroken,
+                format!("a file of the table has {rows} rows, its log says {}", file.rows),
+            )
+            .with("file", self.lake.describe(&file.meta.location))
+            .hint("another program wrote it without its statistics: run the day again with --force"));
+        }
         Ok(footer.schema().fields().iter().map(|field| field.name().to_owned()).collect())
     }
 

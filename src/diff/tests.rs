@@ -33,6 +33,9 @@ struct Values {
     nested: Option<(Option<String>, Option<u64>)>,
 }
 
+/// Stands for a null in a key, and comes first as nulls do.
+const NULL: &str = "";
+
 type Table = Vec<(RowKey, Values)>;
 
 const COLUMNS: [&str; 5] = ["text", "real", "amount", "list", "nested"];
@@ -100,7 +103,10 @@ fn batch(rows: &[(RowKey, Values)]) -> RecordBatch {
     let amounts = all().map(|values| values.amount).collect::<Decimal128Array>().with_precision_and_scale(38, 9);
     let columns: [(&str, ArrayRef); 7] = [
         ("id", Arc::new(Int64Array::from_iter_values(rows.iter().map(|(key, _)| key.0)))),
-        ("part", Arc::new(StringArray::from_iter_values(rows.iter().map(|(key, _)| &key.1)))),
+        (
+            "part",
+            Arc::new(rows.iter().map(|(key, _)| Some(&key.1).filter(|part| *part != NULL)).collect::<StringArray>()),
+        ),
         ("text", Arc::new(all().map(|values| values.text.as_deref()).collect::<StringArray>())),
         ("real", reals(all().map(|values| values.real))),
         ("amount", Arc::new(amounts.unwrap())),
@@ -139,6 +145,25 @@ fn named(names: &[&str], withheld: &str) -> Vec<Column> {
 }
 
 async fn compared(from: &Table, to: &Table, digest_bytes: u64, withheld: &str) -> Compared {
+    let heard = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&heard);
+    let progress: Progress = Arc::new(move |rows| _ = counter.fetch_add(rows, Ordering::Relaxed));
+    let (difference, merged) = with_tables(from, to, digest_bytes, withheld, progress, async |comparison| {
+        (compare(comparison).await, merged(comparison).await)
+    })
+    .await;
+    Compared { difference, merged, heard: heard.load(Ordering::Relaxed) / 2 }
+}
+
+/// Does this with a comparison of the two tables.
+async fn with_tables<T>(
+    from: &Table,
+    to: &Table,
+    digest_bytes: u64,
+    withheld: &str,
+    progress: Progress,
+    work: impl AsyncFnOnce(&Comparison<'_>) -> T,
+) -> T {
     let folder = tempfile::tempdir().unwrap();
     let storage = Storage::open_local(folder.path()).unwrap();
     let spill = tempfile::tempdir().unwrap();
@@ -147,8 +172,6 @@ async fn compared(from: &Table, to: &Table, digest_bytes: u64, withheld: &str) -
         EngineOptions { memory_bytes: 64 << 20, threads: 2, spill_folder: spill.path().to_owned(), key: None };
     let engine = Engine::new(options).unwrap();
     engine.register(&storage);
-    let heard = Arc::new(AtomicU64::new(0));
-    let counter = Arc::clone(&heard);
     let comparison = Comparison {
         engine: &engine,
         folder: spill.path(),
@@ -158,16 +181,15 @@ async fn compared(from: &Table, to: &Table, digest_bytes: u64, withheld: &str) -
         columns: &named(&COLUMNS, withheld),
         limits: Limits { keys: 3, values: 2 },
         digest_bytes,
-        progress: Arc::new(move |rows| _ = counter.fetch_add(rows, Ordering::Relaxed)),
+        progress,
     };
-    let difference = compare(&comparison).await;
-    let merged = merged(&comparison).await;
+    let done = work(&comparison).await;
     assert!(is_empty(spill.path()), "something is left of what was spilled");
-    Compared { difference, merged, heard: heard.load(Ordering::Relaxed) / 2 }
+    done
 }
 
 async fn merged(comparison: &Comparison<'_>) -> Vec<ColumnDifference> {
-    let marks = matching::matched(scan::scanned(comparison).await.unwrap()).await.unwrap();
+    let Found { marks, .. } = found(comparison, Way::Apart).await.unwrap().unwrap();
     match matching::count(&marks.to.changed) {
         0 => Vec::new(),
         _ => columns::tallied(comparison, &marks, Joins::Merge).await.unwrap().finish(),
@@ -213,7 +235,7 @@ fn expected(from: &Table, to: &Table) -> Expected {
 }
 
 fn row_key(key: &Key) -> RowKey {
-    let text = |at: usize| key.0[at].1.clone().unwrap();
+    let text = |at: usize| key.0[at].1.clone().unwrap_or_else(|| NULL.to_owned());
     assert_eq!([&key.0[0].0, &key.0[1].0], ["id", "part"]);
     (text(0).parse().unwrap(), text(1))
 }
@@ -251,6 +273,48 @@ proptest! {
     }
 }
 
+/// Rows of few keys, some of which come again.
+fn damaged_table() -> impl Strategy<Value = Table> {
+    let key = (0i64..12, "[xy]");
+    let texts = prop::collection::vec((key, "[ab]"), 0..12);
+    texts.prop_map(|rows| rows.into_iter().map(|((id, part), text)| ((id, part), row(0, &text).1)).collect())
+}
+
+fn has_repeated(table: &Table) -> bool {
+    table.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().len() < table.len()
+}
+
+/// What both sides came to when they were read in step.
+async fn found_in_step(from: &Table, to: &Table, digest_bytes: u64) -> Option<Found> {
+    let found = async |comparison: &Comparison<'_>| found(comparison, Way::InStep).await.unwrap();
+    with_tables(from, to, digest_bytes, "", Arc::new(|_| ()), found).await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn in_step_a_key_that_comes_twice_is_noticed_wherever_it_comes(
+        from in damaged_table(), to in damaged_table(), again in any::<bool>(), little in any::<bool>()
+    ) {
+        let to = if again { from.clone() } else { to };
+        let noticed = at_once(found_in_step(&from, &to, if little { 1 } else { 1 << 20 })).is_none();
+        assert_eq!(noticed, has_repeated(&from) || has_repeated(&to));
+    }
+}
+
+#[test]
+fn rows_of_a_similar_order_need_no_second_reading() {
+    let from: Table = (0..60).filter(|id| id % 17 != 3).map(|id| row(id, "a")).collect();
+    let to = (0..60).filter(|id| id % 19 != 4).map(|id| row(id, if id % 5 == 0 { "b" } else { "a" })).collect();
+    let found = at_once(found_in_step(&from, &to, 1 << 20)).unwrap();
+    let read_again = [&found.marks.from.changed, &found.marks.to.changed].map(|sets| matching::count(sets));
+    assert_eq!((read_again, found.marks.unchanged), ([0, 0], 0), "all that could meet has met in step");
+    let parked = found.parked.map(|parked| parked.unwrap().iter().map(RecordBatch::num_rows).sum::<usize>() as u64);
+    assert!(parked[0] >= matching::count(&found.marks.from.alone));
+    assert!(parked[1] >= matching::count(&found.marks.to.alone));
+    assert_eq!(found.tally.rows(), expected(&from, &to).rows.changed);
+}
+
 fn row(id: i64, text: &str) -> (RowKey, Values) {
     let values = Values { text: Some(text.to_owned()), real: None, amount: None, list: None, nested: None };
     ((id, "x".to_owned()), values)
@@ -263,7 +327,9 @@ fn at_once<T>(work: impl Future<Output = T>) -> T {
 #[test]
 fn a_key_that_comes_twice_is_told_and_not_counted() {
     let damaged: Table = vec![row(1, "a"), row(2, "a"), row(2, "a"), row(3, "b"), row(3, "c")];
-    for (from, to, side) in [(&damaged, vec![row(1, "a")], "from"), (&vec![row(2, "a")], damaged.clone(), "to")] {
+    let others = [(&damaged, vec![row(1, "a")], "from"), (&vec![row(2, "a")], damaged.clone(), "to")];
+    // Where both sides are damaged alike, all rows meet in step.
+    for (from, to, side) in others.into_iter().chain([(&damaged, damaged.clone(), "from")]) {
         let error: Error = at_once(compared(from, &to, 1 << 20, "")).difference.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InputBroken);
         assert_eq!(error.message(), format!("4 rows of {side} share their key with others"));
