@@ -28,7 +28,7 @@
 //!
 //! What is written: [`names`], [`contract`], [`job`], [`promise`], [`schedule`], [`config`], [`project`]. What it means for a date:
 //! [`plan`], [`validate`]; where its values come from and what class they have: [`lineage`]; and by example: [`model_test`].
-//! What happens to the data: [`snapshot`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
+//! What happens to the data: [`snapshot`], [`layout`], [`engine`], [`stage`] or, for a table with a past, [`history`], then [`check`],
 //! [`audit`], [`publish`], whose module [`publish::bigquery`] is the warehouse. What analysts read: [`view`]. Where the bytes
 //! lie: [`storage`]. What the rules compute: [`calendar`], [`billing`], [`money`]. How rows are compared: `digest`, and two
 //! states of a table: [`diff`]. What is remembered: [`record`]; how all tables stand: [`status`]. In which order: [`pipeline`];
@@ -50,9 +50,11 @@ mod digest;
 pub mod engine;
 pub mod error;
 pub mod export;
+mod farm;
 pub mod generate;
 pub mod history;
 pub mod job;
+pub mod layout;
 pub mod lineage;
 mod memo;
 pub mod model_test;

@@ -3,6 +3,7 @@
 //! A [`SnapshotContract`] speaks of an input, a [`crate::job::TableSpec`] of a curated table; both are made of [`Column`]s.
 
 mod columns;
+mod layout;
 mod snapshot_file;
 mod types;
 
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use columns::{ColumnSet, RawColumn, check_column_name, distinct, not_blank, read_columns};
+pub use layout::{BucketName, Layout};
 pub use snapshot_file::snapshot_schema;
 pub use types::ColumnType;
 
@@ -99,6 +101,8 @@ pub struct SnapshotContract {
     pub bookkeeping: Vec<String>,
     pub columns: Vec<SnapshotColumn>,
     pub rejects: RejectLimit,
+    /// How the rows of a day lie in its files, where that is promised.
+    pub layout: Option<Layout>,
     /// Conditions on a day's rows as a whole, after bad rows were set aside.
     pub checks: Vec<Check>,
     /// The file relative to the project, and its text.

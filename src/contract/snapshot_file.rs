@@ -5,6 +5,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::layout::{RawBucket, read_layout};
 use super::{
     Column, ColumnSet, ColumnType, CsvFormat, Drift, Format, PiiClass, RawColumn, RejectLimit, SnapshotColumn,
     SnapshotContract, ValueRange, distinct, not_blank, read_columns,
@@ -44,6 +45,12 @@ struct RawSnapshot {
     /// Columns that say how a row came and not what it says; rows that differ only in these are equal.
     #[serde(default)]
     bookkeeping: Vec<At<String>>,
+    /// How a day's rows are dealt into files: bucket-00017-of-00064.parquet and so on, one a bucket. Where the source
+    /// delivers other files, they are brought into this layout before models read them.
+    bucket: Option<At<RawBucket>>,
+    /// The order of the rows in a bucket's file, ascending; the first column is the one that picks the bucket. Each is
+    /// required.
+    sorted: Option<At<Vec<At<String>>>>,
     /// How CSV files are written.
     csv: Option<At<RawCsv>>,
     /// How many bad rows a day may hold: the greater of both limits.
@@ -156,6 +163,7 @@ impl SnapshotContract {
             latest_by: raw.latest_by.as_ref().map(|name| latest_by(&file, &known, name)).transpose()?,
             bookkeeping: known.find_all(&raw.bookkeeping)?.iter().map(|column| column.name.clone()).collect(),
             rejects: raw.read_rejects(&file)?,
+            layout: read_layout(&file, &known, raw.bucket.as_ref(), raw.sorted.as_ref())?,
             checks: CheckReader { file: &file, columns: &known, related: None }.read_all(&raw.check)?,
             columns,
             file: file.path,
@@ -378,6 +386,65 @@ mod tests {
             null: vec!["NULL".to_owned()],
         };
         assert_eq!(parse(&text).unwrap().format, Format::Csv(own));
+    }
+
+    #[test]
+    fn a_layout_is_sorted_by_its_bucket_column_unless_stated() {
+        let head = format!("{HEAD}bucket = {{ by = 'id', count = 8 }}\n");
+        let plain = parse(&format!("{head}{COLUMNS}")).unwrap().layout.unwrap();
+        assert_eq!((plain.by.as_str(), plain.count, plain.sorted.as_slice()), ("id", 8, &["id".to_owned()][..]));
+        let columns = COLUMNS.replace("'INT64',", "'INT64', required = true,");
+        let sorted = parse(&format!("{head}sorted = ['id', 'seq']\n{columns}")).unwrap().layout.unwrap();
+        assert_eq!(sorted.sorted, ["id", "seq"]);
+        assert_eq!(parse(&format!("{HEAD}{COLUMNS}")).unwrap().layout, None);
+    }
+
+    #[test]
+    fn a_layout_that_cannot_be_is_refused_at_its_place() {
+        let with = |layout: &str| format!("{HEAD}{layout}\n{COLUMNS}");
+        for (text, expected) in [
+            (
+                with("sorted = ['id']"),
+                "an order is stated of files that are no buckets; file: jobs/snapshots/a.toml:4:10",
+            ),
+            (
+                with("bucket = { by = 'ids', count = 8 }"),
+                "there is no column 'ids'; file: jobs/snapshots/a.toml:4:17; hint: did you mean 'id'?",
+            ),
+            (
+                with("bucket = { by = 'seq', count = 8 }"),
+                "'seq' is INT64 and picks no bucket; file: jobs/snapshots/a.toml:4:17; hint: the hash is one of text",
+            ),
+            (
+                with("bucket = { by = 'id', count = 8 }").replace("required = true, ", ""),
+                "'id' picks the bucket and is not required; file: jobs/snapshots/a.toml:4:17; hint: set required = true",
+            ),
+            (
+                with("bucket = { by = 'id', count = 0 }"),
+                "a day cannot have 0 buckets; file: jobs/snapshots/a.toml:4:31; hint: from 1 to 10000",
+            ),
+            (with("bucket = { by = 'id', count = 10001 }"), "a day cannot have 10001 buckets"),
+            (with("bucket = { by = 'id', count = -1 }"), "a day cannot have -1 buckets"),
+            (with("bucket = { by = 'id', cuont = 1 }"), "did you mean 'count'?"),
+            (
+                with("bucket = { by = 'id', count = 8 }\nsorted = ['seq', 'id']"),
+                "the order does not begin with 'id', which picks the bucket; file: jobs/snapshots/a.toml:5:11",
+            ),
+            (with("bucket = { by = 'id', count = 8 }\nsorted = []"), "the order does not begin with 'id'"),
+            (with("bucket = { by = 'id', count = 8 }\nsorted = ['id', 'id']"), "'id' stands twice"),
+            (
+                with("bucket = { by = 'id', count = 8 }\nsorted = ['id', 'seq']"),
+                "'seq' orders the rows and is not required; file: jobs/snapshots/a.toml:5:17",
+            ),
+            (
+                with("bucket = { by = 'id', count = 8 }\nsorted = ['id', 'seq']")
+                    .replace("'INT64'", "'FLOAT64', required = true"),
+                "'seq' is FLOAT64 and orders no files; file: jobs/snapshots/a.toml:5:17; hint: sorted takes columns of",
+            ),
+        ] {
+            let refusal = parse(&text).expect_err(&text).to_string();
+            assert!(refusal.contains(expected), "{text}\n{refusal}\n{expected}");
+        }
     }
 
     #[test]

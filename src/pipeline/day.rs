@@ -6,7 +6,7 @@ use super::Run;
 use super::job::EXPANSION;
 use crate::check::{self, Finding, Guarded, Report, Subject};
 use crate::contract::SnapshotContract;
-use crate::engine::{Joins, engine_error};
+use crate::engine::{Joins, engine_error, keep_apart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Verified;
 use crate::sql::identifier;
@@ -29,6 +29,7 @@ impl Run<'_> {
             false => (Joins::Merge, verified.table().with_plain_text()),
         };
         let session = engine.session(joins);
+        keep_apart(&session, &table.buckets().into_iter().collect::<Vec<_>>());
         session.register_table(contract.name.as_str(), Arc::new(table)).map_err(engine_error)?;
         let subject = Subject {
             ctx: &session,

@@ -16,10 +16,11 @@ use super::job::check_record;
 use crate::check::Report;
 use crate::contract::SnapshotContract;
 use crate::digest::digest;
-use crate::engine::{ParquetTable, engine_error};
+use crate::engine::{ParquetTable, engine_error, keep_apart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::{files_as_of, rows_as_of};
 use crate::job::{Job, Mode};
+use crate::layout::lay_out;
 use crate::names::{Partition, SnapshotDate, SnapshotName};
 use crate::plan::{PlannedInput, PlannedJob, PlannedSource};
 use crate::publish::{LakeTable, Slice, publish_rejected_rows, slice_of};
@@ -219,6 +220,7 @@ impl Run<'_> {
             let started = Instant::now();
             let context = self.context;
             let verified = verify(context.engine, contract, found, context.snapshots, &context.work).await?;
+            let (verified, _) = lay_out(context.engine, context.lake, verified).await?;
             let report = self.check_day(contract, &verified).await?;
             self.tell(snapshot_verified(contract, found, &verified, &report, started)).await?;
             Ok::<_, Error>(Arc::new(CheckedDay { verified: Arc::new(verified), report }))
@@ -254,6 +256,7 @@ impl Run<'_> {
     ) -> Result<Vec<u64>> {
         let inputs = planned.inputs.iter().zip(states);
         let tables = try_join_all(inputs.map(|(input, state)| self.table_of(input, state))).await?;
+        keep_apart(context, &tables.iter().filter_map(|(table, _)| table.buckets()).collect::<Vec<_>>());
         let mut rows = Vec::new();
         for ((input, state), (table, count)) in planned.inputs.iter().zip(states).zip(tables) {
             rows.push(count);

@@ -171,6 +171,7 @@ pub(super) mod tests {
             bookkeeping: Vec::new(),
             columns: columns.iter().map(column).collect(),
             rejects: RejectLimit::default(),
+            layout: None,
             checks: Vec::new(),
             file: at.file.clone(),
             text: String::new(),

@@ -1,19 +1,24 @@
 //! The inputs: find a day of a snapshot, hold it against its contract, set bad rows aside, hand out what is left.
 //!
 //! `find` lists files and decides whether the day is there; `open` brings every format to Parquet files with known
-//! footers; `verify` decides row by row; the result is a [`Verified`] snapshot, the only kind that a model can read.
+//! footers; `delivered` and `in_order` prove a promised layout; `verify` decides row by row; the result is a [`Verified`]
+//! snapshot, the only kind that a model can read.
 
 mod bounds;
+mod delivered;
 pub mod drift;
 mod faults;
 mod find;
+mod in_order;
 mod key_fold;
 mod open;
 pub mod parse;
 mod rejects;
 mod selection;
+mod verified;
 mod verify;
 
+pub use delivered::delivered;
 pub(crate) use find::hex;
 pub use find::{FoundSnapshot, find, latest_common_day, look, no_data};
 pub(crate) use open::read_footer;
@@ -21,7 +26,8 @@ pub use rejects::{
     REJECTED_ROWS, RejectedRow, rejected_row_columns, rejected_row_spec, rejected_row_table,
     to_batch as rejected_rows_batch,
 };
-pub use verify::{Verified, verify};
+pub use verified::Verified;
+pub use verify::verify;
 
 use datafusion::common::ScalarValue;
 

@@ -16,59 +16,28 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use parquet::arrow::arrow_reader::RowSelection;
 
+use super::delivered::delivered;
 use super::faults::{Fault, Predicate, as_text, predicates};
 use super::find::FoundSnapshot;
+use super::in_order::{self, Limits};
 use super::key_fold::KeyFold;
 use super::open::{OpenedFile, open};
 use super::rejects::RejectedRow;
 use super::selection::{Keep, Place, rows_by_file, selection};
-use super::{drift, with_date};
+use super::verified::{Kept, Verified, table_of};
 use crate::contract::{Format, PiiClass, SnapshotContract};
-use crate::engine::{DataFile, Engine, FILE_COLUMN, Joins, ParquetTable, ROW_COLUMN, engine_error};
+use crate::engine::{DataFile, Engine, FILE_COLUMN, Joins, ROW_COLUMN, engine_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::SnapshotDate;
 use crate::sql::{identifier, list};
 use crate::storage::{Storage, Work};
 
 /// What a key that occurs twice costs while it is looked at: its hash, and the places of its rows.
 const BYTES_A_REPEATED_KEY: u64 = 64;
 
-/// A day of a snapshot that keeps its contract: what a model reads.
-#[derive(Debug, Clone)]
-pub struct Verified {
-    pub date: SnapshotDate,
-    pub fingerprint: String,
-    pub success_marker: bool,
-    pub bytes: u64,
-    /// Rows that models see.
-    pub rows: u64,
-    /// Superseded or repeated rows that rule R1 drops without a trace.
-    pub duplicates_dropped: u64,
-    pub rejected: Vec<RejectedRow>,
-    pub ignored_columns: Vec<String>,
-    pub files: Vec<DataFile>,
-    rejected_files: Vec<DataFile>,
-    store: ObjectStoreUrl,
-    contract: SnapshotContract,
-}
-
-impl Verified {
-    /// The rows, with the day as their column `snapshot_date`.
-    pub fn table(&self) -> ParquetTable {
-        with_date(table_of(&self.contract, self.store.clone(), self.files.clone()), self.date)
-    }
-
-    /// The rows that were set aside, as they lie in the files: what they say is in doubt, that their keys exist is not.
-    /// Their columns are those of the others.
-    pub fn rejected_table(&self) -> ParquetTable {
-        with_date(table_of(&self.contract, self.store.clone(), self.rejected_files.clone()), self.date)
-    }
-}
-
 /// Verifies a day. `work` takes converted files and lives as long as the run.
 ///
-/// Errors (exit 11): a file that cannot be read, columns that break the drift policy, more bad rows than the contract
-/// tolerates; the message names the first of them.
+/// Errors (exit 11): a file that cannot be read, columns that break the drift policy, rows that are not where the layout
+/// says, more bad rows than the contract tolerates; the message names the first of them.
 pub async fn verify(
     engine: &Engine,
     contract: &SnapshotContract,
@@ -76,6 +45,8 @@ pub async fn verify(
     snapshots: &Storage,
     work: &Work,
 ) -> Result<Verified> {
+    let buckets = delivered(contract, found)?;
+    let found = buckets.as_ref().unwrap_or(found);
     let opened = open(contract, found, snapshots, work).await?;
     let store = match contract.format {
         Format::Parquet => snapshots.url().clone(),
@@ -85,7 +56,11 @@ pub async fn verify(
     let mut faults = day.unparsable();
     faults.extend(day.broken_values().await?);
     let known: HashSet<Place> = faults.iter().map(|fault| fault.place).collect();
-    let duplicates = day.duplicates(&known).await?;
+    let neighbours = match (&contract.layout, &buckets) {
+        (Some(layout), Some(_)) => in_order::prove(contract, layout, &opened, snapshots, day.limits()).await?,
+        _ => None,
+    };
+    let duplicates = day.duplicates(&known, neighbours).await?;
     faults.extend(duplicates.conflicting);
     faults.sort_by_key(|fault| fault.place);
     faults.dedup_by_key(|fault| fault.place);
@@ -109,20 +84,12 @@ pub async fn verify(
         rejected,
         ignored_columns,
         files,
+        store: day.store.clone(),
         rejected_files,
-        store: day.store,
+        rejected_store: day.store,
         contract: contract.clone(),
+        kept: Kept::Delivered { laid_out: buckets.is_some() },
     })
-}
-
-/// The rows of files in the contract's columns. Parquet files hold them under the source's names, what was converted
-/// under the contract's.
-fn table_of(contract: &SnapshotContract, store: ObjectStoreUrl, files: Vec<DataFile>) -> ParquetTable {
-    let table = ParquetTable::new(store, files, &drift::read_schema(contract));
-    match contract.format {
-        Format::Parquet => table.with_source_names(contract.columns.iter().map(|column| column.source.as_str())),
-        _ => table,
-    }
 }
 
 struct Day<'a> {
@@ -167,9 +134,17 @@ impl Day<'_> {
     }
 
     /// Rule R1: per key the greatest `latest_by`; equal rows count once; different rows at the greatest are a conflict,
-    /// which rejects every row of the key.
-    async fn duplicates(&self, faulty: &HashSet<Place>) -> Result<Duplicates> {
-        let Some(candidates) = self.repeated_keys(faulty).await? else { return Ok(Duplicates::default()) };
+    /// which rejects every row of the key. `neighbours` are the rows of keys that occur more than once, where the order of
+    /// the rows has told them.
+    async fn duplicates(&self, faulty: &HashSet<Place>, neighbours: Option<Vec<Place>>) -> Result<Duplicates> {
+        let candidates = match neighbours {
+            Some(mut places) => {
+                places.retain(|place| !faulty.contains(place));
+                (!places.is_empty()).then_some(places)
+            }
+            None => self.repeated_keys(faulty).await?,
+        };
+        let Some(candidates) = candidates else { return Ok(Duplicates::default()) };
         let latest: Vec<String> = self.contract.latest_by.iter().map(|name| identifier(name)).collect();
         let bookkeeping: Vec<String> = self.contract.bookkeeping.iter().map(|name| identifier(name)).collect();
         let payload: Vec<String> = self.payload_columns().map(identifier).collect();
@@ -234,6 +209,11 @@ impl Day<'_> {
         })
         .await?;
         Ok(Some(found))
+    }
+
+    fn limits(&self) -> Limits {
+        let options = self.engine.options();
+        Limits { threads: options.threads, repeated: (options.memory_bytes / BYTES_A_REPEATED_KEY) as usize }
     }
 
     /// The places of repeated rows are held in memory, so how many there may be is bounded by the setting.

@@ -10,10 +10,10 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 
-use super::farm::fingerprint;
 use super::{Checksums, ColumnSum, Sum};
 use crate::contract::Column;
 use crate::error::{Error, Result};
+use crate::farm::fingerprint;
 
 /// The checksums of a batch. A column that it does not have is one of nulls: it was added after the file was written.
 ///

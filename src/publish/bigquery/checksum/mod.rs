@@ -24,7 +24,6 @@
 //! What it costs: the query reads every column of the loaded rows once, which is what on-demand pricing bills (1 TiB: 6.25 US
 //! dollars). To count alone is free: BigQuery knows the rows of a table without reading it.
 
-mod farm;
 mod files;
 mod fingerprint;
 mod query;

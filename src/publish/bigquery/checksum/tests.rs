@@ -40,7 +40,7 @@ fn sum_of(kind: &str, array: ArrayRef) -> u128 {
 
 /// The fingerprint that GoogleSQL gives a text.
 fn signed(text: &str) -> i64 {
-    farm::fingerprint(text.as_bytes())
+    crate::farm::fingerprint(text.as_bytes())
 }
 
 /// As it is added up.

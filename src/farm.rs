@@ -1,4 +1,5 @@
-//! FarmHash `Fingerprint64`, which GoogleSQL calls `FARM_FINGERPRINT`.
+//! FarmHash `Fingerprint64`, which GoogleSQL calls `FARM_FINGERPRINT`: values are compared by it with BigQuery's, and rows
+//! dealt into buckets.
 //!
 //! The crate `farmhash` goes one round too far over texts of 128, 192, 256, … bytes, so what is longer than 64 bytes is
 //! hashed here, after the original (`farmhashna::Hash64`, https://github.com/google/farmhash, MIT).
@@ -12,7 +13,7 @@ const BLOCK: usize = 64;
 /// A pair of 64-bit words of the state.
 type Pair = (u64, u64);
 
-pub(super) fn fingerprint(text: &[u8]) -> i64 {
+pub(crate) fn fingerprint(text: &[u8]) -> i64 {
     let hash = if text.len() <= BLOCK { farmhash::fingerprint64(text) } else { long(text) };
     hash.cast_signed()
 }
