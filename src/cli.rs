@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands::{
-    alert, backfill, check, complete, completions, diff, export, generate, init, lineage, man, plan, query, run, runs,
-    schedule, schema, show, status, test,
+    alert, backfill, bucket, check, complete, completions, diff, export, generate, init, lineage, man, plan, query,
+    run, runs, schedule, schema, show, status, test,
 };
 
 /// Exit codes are part of the interface; a literal, so that the longer text can hold it.
@@ -77,6 +77,8 @@ pub enum Command {
     Run(run::Args),
     /// Make every partition of a range of dates that is not fresh, days side by side.
     Backfill(backfill::Args),
+    /// Bring days of snapshots into the bucketed layout that their contracts promise.
+    Bucket(bucket::Args),
     /// List runs, the newest first.
     Runs(runs::Args),
     /// Tell the story of one run.

@@ -37,6 +37,13 @@ pub fn jobs() -> ArgValueCandidates {
     })
 }
 
+pub fn snapshots() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let snapshots = described(&project(), "jobs/snapshots");
+        snapshots.into_iter().map(|(name, description)| candidate(name, Some(description))).collect()
+    })
+}
+
 /// `dataset.table`, by what makes it.
 pub fn tables() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

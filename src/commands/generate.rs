@@ -9,9 +9,9 @@ use super::workspace::{self, Workspace};
 use super::{print_json, progress, report};
 use crate::cli::{Format, Global};
 use crate::error::{Error, Result};
-use crate::generate::{self, Options, Summary};
+use crate::generate::{self, Layouts, Options, Summary};
 use crate::names::SnapshotDate;
-use crate::storage::{Storage, WorkRoot};
+use crate::storage::Storage;
 
 /// What to do when it was stopped.
 const AGAIN: &str = "no run reads a day that is not whole; the same command makes all of them";
@@ -20,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold generate                                  # two days of about 10,000 accounts
   gatefold generate --accounts 1000000 --days 7 --until 2026-11-20
+  gatefold generate --buckets 64                     # accounts' snapshots hashed by account, sorted in each file
   gatefold generate --format json                    # what was planted, by day and snapshot";
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,10 @@ pub struct Args {
     /// The same seed makes the same bytes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Write the snapshots of accounts in so many buckets by account_id, or 0 for plain files; what the project's contracts
+    /// promise when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub buckets: Option<u32>,
 }
 
 pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
@@ -51,12 +56,17 @@ pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
     };
     let bar = progress::rows_bar(generate::total_rows_hint(&options));
     bar.set_message("generating");
+    let layouts = match args.buckets {
+        None => generate::promised(&workspace.project),
+        Some(0) => Layouts::new(),
+        Some(count) => generate::in_buckets(count),
+    };
     let made = match snapshots.folder() {
-        Some(folder) => {
+        Some(folder) if layouts.is_empty() => {
             let told = |error: Error| told_where(error, &options, folder);
             unless_stopped(aside(options.clone(), folder.to_owned(), bar.clone()), told).await
         }
-        None => into_bucket(&options, &snapshots, &workspace.work(), &bar).await,
+        _ => by_way_of_disk(&options, &layouts, &workspace, &snapshots, &bar).await,
     };
     let summary = made.inspect_err(|_| bar.finish_and_clear())?;
     bar.finish_and_clear();
@@ -94,12 +104,24 @@ fn told_where(error: Error, options: &Options, folder: &Path) -> Error {
     error.with("folder", folder.display()).with("whole days", format!("{whole} of {}", options.days)).hint(AGAIN)
 }
 
-/// The sample is made on this machine's disk first: a day in a bucket is replaced only by one that is whole.
-async fn into_bucket(options: &Options, snapshots: &Storage, work: &WorkRoot, bar: &ProgressBar) -> Result<Summary> {
+/// The sample is made in the work folder first: a day in a bucket is replaced only by one that is whole, and rows are sorted
+/// into buckets only when all of them are there.
+async fn by_way_of_disk(
+    options: &Options,
+    layouts: &Layouts,
+    workspace: &Workspace,
+    snapshots: &Storage,
+    bar: &ProgressBar,
+) -> Result<Summary> {
     generate::refuse_foreign_days(options, snapshots).await?;
-    let scratch = work.scratch("generate")?;
+    let scratch = workspace.work().scratch("generate")?;
     let put = async {
-        let summary = aside(options.clone(), scratch.folder().to_owned(), bar.clone()).await?;
+        let mut summary = aside(options.clone(), scratch.folder().to_owned(), bar.clone()).await?;
+        if !layouts.is_empty() {
+            let engine = workspace.engine(None, scratch.folder().to_owned(), None)?;
+            engine.register(scratch.storage());
+            generate::lay_out_days(options, scratch.storage(), layouts, &engine, &mut summary).await?;
+        }
         generate::put_days(options, scratch.folder(), snapshots).await?;
         Ok(summary)
     };

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod backfill;
+pub mod bucket;
 pub mod check;
 pub mod complete;
 pub mod completions;
@@ -53,11 +54,15 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Plan(args) => block_on(reading(plan::exec(&args, &global))),
         Command::Run(args) => block_on(run::exec(&args, &global)),
         Command::Backfill(args) => block_on(backfill::exec(&args, &global)),
+        Command::Bucket(args) => block_on(bucket::exec(&args, &global)),
         Command::Runs(args) => block_on(runs::exec(&args, &global)),
         Command::Show(args) => block_on(show::exec(&args, &global)),
         Command::Status(args) => block_on(status::exec(&args, &global)),
         Command::Query(args) => block_on(reading(query::exec(&args, &global))),
-        Command::Diff(args) => block_on(diff::exec(&args, &global)),
+        Command::Diff(args) => {
+            diff::share_one_heap();
+            block_on(diff::exec(&args, &global))
+        }
         Command::Lineage(args) => block_on(lineage::exec(&args, &global)),
         Command::Export(args) => export::exec(&args, &global),
         Command::Test(args) => block_on(reading(test::exec(&args, &global))),

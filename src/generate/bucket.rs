@@ -6,7 +6,7 @@ use futures::{TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 
-use super::folder::{SUCCESS, file_names, foreign};
+use super::folder::{GENERATED, SUCCESS, file_names, foreign};
 use super::{Options, SNAPSHOTS, days};
 use crate::error::Result;
 use crate::storage::Storage;
@@ -36,8 +36,13 @@ async fn put_day(made: &FsPath, day: &Path, snapshots: &Storage) -> Result<()> {
     let marker = day.clone().join(SUCCESS);
     snapshots.remove_one(&marker).await?;
     snapshots.remove(day).await?;
-    let files = file_names(made)?.into_iter().filter(|name| name != SUCCESS);
-    stream::iter(files.map(Ok))
+    let (generated, files): (Vec<String>, Vec<String>) =
+        file_names(made)?.into_iter().filter(|name| name != SUCCESS).partition(|name| name == GENERATED);
+    // First, so that what a stop leaves half done can be replaced.
+    for name in generated {
+        snapshots.upload(&made.join(&name), &day.clone().join(name.as_str())).await?;
+    }
+    stream::iter(files.into_iter().map(Ok))
         .try_for_each_concurrent(AT_ONCE, async |name| {
             snapshots.upload(&made.join(&name), &day.clone().join(name.as_str())).await
         })

@@ -5,10 +5,13 @@ use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::write::failed;
+use crate::contract::BucketName;
 use crate::error::{Error, Result};
 use crate::names::SnapshotDate;
 
 pub const SUCCESS: &str = "_SUCCESS";
+/// Says that the buckets of a day are a sample: real sources deliver files of the same names.
+pub const GENERATED: &str = "_GENERATED";
 
 pub fn day_folder(snapshots: &Path, name: &str, date: SnapshotDate) -> PathBuf {
     snapshots.join(name).join(format!("snapshot_date={date}"))
@@ -21,8 +24,11 @@ pub fn refuse_foreign(folder: &Path) -> Result<()> {
 }
 
 /// Refuses names of files that this generator does not write.
-pub fn foreign<'a>(mut names: impl Iterator<Item = &'a str>, folder: &str) -> Result<()> {
-    let Some(foreign) = names.find(|name| *name != SUCCESS && !is_part(name)) else { return Ok(()) };
+pub fn foreign<'a>(names: impl Iterator<Item = &'a str>, folder: &str) -> Result<()> {
+    let names: Vec<&str> = names.collect();
+    let generated = names.contains(&GENERATED);
+    let is_ours = |name: &str| [SUCCESS, GENERATED].contains(&name) || is_part(name) || (generated && is_bucket(name));
+    let Some(foreign) = names.iter().find(|name| !is_ours(name)) else { return Ok(()) };
     Err(Error::project(format!("'{foreign}' was not generated"))
         .with("folder", folder)
         .hint("generate replaces whole days; choose another snapshots folder, or remove this day yourself"))
@@ -32,10 +38,10 @@ pub fn foreign<'a>(mut names: impl Iterator<Item = &'a str>, folder: &str) -> Re
 pub fn withdraw(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| failed("create", folder, error))?;
     remove(&folder.join(SUCCESS))?;
-    for name in file_names(folder)? {
+    for name in file_names(folder)?.into_iter().filter(|name| name != GENERATED) {
         remove(&folder.join(name))?;
     }
-    Ok(())
+    remove(&folder.join(GENERATED))
 }
 
 pub fn complete(folder: &Path) -> Result<()> {
@@ -43,9 +49,15 @@ pub fn complete(folder: &Path) -> Result<()> {
     fs::write(&marker, b"").map_err(|error| failed("write", &marker, error))
 }
 
+/// A bucket, or what the store leaves of one that was never finished.
+fn is_bucket(name: &str) -> bool {
+    BucketName::parse(name.split_once('#').map_or(name, |(name, _)| name)).is_some()
+}
+
 /// `part-00000.parquet`, or the temporary file of one. Spark's names go on after the number and are not ours.
 fn is_part(name: &str) -> bool {
     let name = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")).unwrap_or(name);
+    let name = name.split_once('#').map_or(name, |(name, _)| name);
     let number = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".parquet"));
     number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -91,5 +103,13 @@ mod tests {
         fs::write(folder.join("part-00000-5f3a.snappy.parquet"), b"data").unwrap();
         let error = refuse_foreign(&folder).unwrap_err();
         assert!(error.message().contains("part-00000-5f3a.snappy.parquet"), "{error}");
+    }
+
+    #[test]
+    fn buckets_are_a_samples_only_where_a_marker_says_so() {
+        let names = [SUCCESS, "bucket-00000-of-00002.parquet", "bucket-00001-of-00002.parquet#1"];
+        let error = foreign(names.into_iter(), "account").unwrap_err();
+        assert!(error.message().contains("'bucket-00000-of-00002.parquet' was not generated"), "{error}");
+        foreign(names.into_iter().chain([GENERATED]), "account").unwrap();
     }
 }

@@ -13,7 +13,8 @@
 //! [`draw`] and [`calendar`] are the ground: chance and time. [`market`], [`catalog`], [`feature`], [`price`] and [`offer`]
 //! are the world, and [`schedule`] says how it changes. [`account`], [`billing`], [`timeline`], [`subscription`] and
 //! [`household`] are the lives in it, [`grant`] and [`usage`] hang on them. [`dirt`] and [`soil`] spoil their rows;
-//! [`columns`], [`write`](mod@write), [`folder`], [`part`] and [`catalog_files`] bring them into files.
+//! [`columns`], [`write`](mod@write), [`folder`], [`part`] and [`catalog_files`] bring them into files, and [`lay_out`] those into
+//! buckets.
 
 mod account;
 mod billing;
@@ -30,6 +31,7 @@ mod folder;
 mod grant;
 mod household;
 mod ids;
+mod lay_out;
 mod market;
 mod offer;
 mod part;
@@ -61,6 +63,7 @@ use columns::{
 };
 pub use dirt::{Dirt, Planted};
 use folder::{SUCCESS, complete, day_folder, refuse_foreign, withdraw};
+pub use lay_out::{Layouts, in_buckets, lay_out_days, promised};
 use part::{Part, Tallies, Tally};
 
 /// The snapshots that are generated.
