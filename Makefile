@@ -3,7 +3,8 @@
 # make test       format, lint, every test
 # make check      the project: its jobs, snapshots and schedules, and whether what is rendered from them is up to date
 # make cloud      a Cloud Storage and a BigQuery on loopback, kept in .cache/cloud, until Ctrl-C
-# make examples, make release, make bench, make clean
+# make bench      three jobs beside other engines: make bench ACCOUNTS="1000000 5000000" ROUNDS=3
+# make examples, make release, make clean
 
 CARGO ?= cargo
 # Dependencies are built once and shared between checkouts.
@@ -50,6 +51,10 @@ PEERS_DBT = $(CACHE)/peers-dbt
 PEERS_CONTRACTS = $(CACHE)/peers-contracts
 export GATEFOLD_PEERS_DBT_PYTHON = $(PEERS_DBT)/bin/python
 export GATEFOLD_PEERS_CONTRACTS_PYTHON = $(PEERS_CONTRACTS)/bin/python
+
+# The engines that the bench runs beside gatefold; Spark needs a Java of its own.
+BENCH_VENV = $(CACHE)/bench
+export GATEFOLD_PEERS_BENCH_PYTHON = $(BENCH_VENV)/bin/python
 
 # A whole Airflow, which runs what is rendered for it.
 AIRFLOW_VENV = $(CACHE)/airflow
@@ -168,10 +173,21 @@ airflow-test: airflow build
 release:
 	$(CARGO) build --release
 
-bench:
-	$(CARGO) bench --bench user_daily
-	$(CARGO) bench --bench daily
-	$(CARGO) bench --bench console
+# Three jobs in gatefold and in other engines, on the same files and with the same rows: writes docs/performance.md. Of each
+# sample about 250 bytes an account stay in the target folder, and while it runs four times that.
+BENCH_ACCOUNTS = $(if $(filter command line environment,$(origin ACCOUNTS)),$(ACCOUNTS),1000000)
+ROUNDS ?= 3
+BENCH_JOBS ?= user_daily user_entitlement_history feature_cap_daily
+BENCH_WAYS ?= floor gatefold duckdb polars pyspark
+
+bench: $(BENCH_VENV)/.ready
+	$(CARGO) bench --bench peers -- --rounds $(ROUNDS) $(BENCH_ACCOUNTS:%=--accounts %) $(BENCH_JOBS:%=--job %) \
+		$(BENCH_WAYS:%=--way %) --write $(CURDIR)/docs/performance.md
+
+$(BENCH_VENV)/.ready: benches/peers/requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 clean:
 	rm -rf lake lake-cloud examples/*/lake .cache

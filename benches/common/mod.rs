@@ -3,8 +3,10 @@
 #![allow(dead_code)]
 
 pub mod child;
+pub mod floor;
 pub mod parts;
 pub mod project;
+pub mod reads;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

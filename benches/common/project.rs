@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use super::Result;
 use super::child::measure;
+use super::reads::Columns;
+
+/// Folders of a lake that runs make.
+pub const MADE: [&str; 4] = ["tables", "runs", "leases", "receipts"];
 
 pub struct Project {
     pub root: PathBuf,
@@ -54,9 +58,20 @@ impl Project {
         }
     }
 
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("lake/snapshots")
+    }
+
+    /// The files of a day of snapshots, with the columns that are read of them.
+    pub fn snapshot_columns(&self, reads: &[(&str, Columns)], day: &str) -> Result<Vec<(Vec<PathBuf>, Columns)>> {
+        let day = format!("snapshot_date={day}");
+        let files = |snapshot: &str| parquet_files(&self.snapshots().join(snapshot).join(&day));
+        reads.iter().map(|(snapshot, columns)| Ok((files(snapshot)?, *columns))).collect()
+    }
+
     /// Leaves the snapshots and nothing that was made from them.
     pub fn forget_runs(&self) -> Result<()> {
-        for part in ["tables", "runs", "leases", "receipts"] {
+        for part in MADE {
             match fs::remove_dir_all(self.root.join("lake").join(part)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
@@ -79,4 +94,26 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+/// The Parquet files in a folder and in those below it, in order.
+pub fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(parquet_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Makes a folder, or takes out what is in it.
+pub fn empty_folder(folder: &Path) -> Result<PathBuf> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder)?;
+    Ok(folder.to_owned())
 }

@@ -1,14 +1,16 @@
 //! One generated day, and the rows that `user_daily` makes of it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::common::Result;
 use crate::common::child::measure;
-use crate::common::project::Project;
+use crate::common::floor::Floor;
+use crate::common::project::{Project, empty_folder, parquet_files};
+use crate::common::reads;
 
 const JOB: &str = "user_daily";
 const DAY: &str = "2026-11-20";
@@ -37,8 +39,7 @@ impl Data {
     }
 
     fn keep_rows(&self, events: &[Value]) -> Result<()> {
-        let _ = fs::remove_dir_all(self.rows_folder());
-        fs::create_dir_all(self.rows_folder())?;
+        empty_folder(&self.rows_folder())?;
         let staged = events.iter().find(|event| event["event"] == "staged").ok_or("the run staged nothing")?;
         for file in staged["files"].as_array().into_iter().flatten() {
             let path = self.project.root.join("lake").join(file["path"].as_str().ok_or("a file without a path")?);
@@ -62,37 +63,15 @@ impl Data {
         self.project.forget_runs()
     }
 
-    /// The Parquet files of the day of a snapshot.
-    pub fn snapshot_files(&self, name: &str) -> Result<Vec<PathBuf>> {
-        parquet_files(&self.project.root.join("lake/snapshots").join(name).join(format!("snapshot_date={DAY}")))
-    }
-
-    /// The Parquet files of the rows that the job makes.
-    pub fn row_files(&self) -> Result<Vec<PathBuf>> {
-        parquet_files(&self.rows_folder())
+    pub fn floor(&self) -> Result<Floor> {
+        Ok(Floor {
+            inputs: self.project.snapshot_columns(reads::USER_DAILY, DAY)?,
+            rows: parquet_files(&self.rows_folder())?,
+            folder: empty_folder(&self.project.root.join("floor"))?,
+        })
     }
 
     fn rows_folder(&self) -> PathBuf {
         self.project.root.join("rows")
     }
-
-    /// An empty folder for what the floor writes.
-    pub fn floor_folder(&self) -> Result<PathBuf> {
-        let folder = self.project.root.join("floor");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder)?;
-        Ok(folder)
-    }
-}
-
-fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "parquet") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -11,7 +11,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod data;
-mod floor;
 mod report;
 
 use std::process::Command;
@@ -20,6 +19,7 @@ use clap::Parser;
 
 use common::Result;
 use common::child::{Measured, measure};
+use common::floor::Clocks;
 use common::parts::Parts;
 use data::Data;
 use report::Way;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let data = Data::of(args.accounts);
     if args.floor {
-        println!("{}", floor::measure(&data)?);
+        println!("{}", data.floor()?.measure()?);
         return Ok(());
     }
     let input_rows = data.prepare()?;
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
 fn measure_floor(accounts: u64) -> Result<Measured> {
     let mut command = Command::new(std::env::current_exe()?);
     let child = measure(command.args(["--floor", "--accounts", &accounts.to_string()]))?;
-    let clocks: floor::Clocks = serde_json::from_str(&child.stdout)?;
+    let clocks: Clocks = serde_json::from_str(&child.stdout)?;
     Ok(Measured { elapsed: clocks.elapsed(), cpu: clocks.cpu(), ..child })
 }
 

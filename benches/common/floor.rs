@@ -1,5 +1,5 @@
-//! The floor: decode the columns that the model of `user_daily` reads, then encode the rows that it makes, as many
-//! threads at once as the machine has, and nothing else.
+//! The floor of a job: decode the columns that its model reads, then encode the rows that it makes, as many threads at
+//! once as the machine has, and nothing else.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,40 +9,14 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use gatefold::stage::{ROW_GROUP_BYTES, writer_properties};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use serde::{Deserialize, Serialize};
 
-use crate::common::Result;
-use crate::data::Data;
-
-/// What `sql/user_daily.sql` reads.
-const COLUMNS: [(&str, &[&str]); 5] = [
-    ("account", &["account_id", "status", "country", "birth_date", "created_at", "email_verified"]),
-    (
-        "subscription",
-        &[
-            "subscription_id",
-            "account_id",
-            "plan_id",
-            "plan_version",
-            "category",
-            "state",
-            "started_at",
-            "paid_through_at",
-            "grace_until",
-            "trial_end_at",
-            "ends_at",
-            "is_sandbox",
-        ],
-    ),
-    ("plan_member", &["subscription_id", "account_id", "role", "joined_at", "left_at"]),
-    (
-        "plan_phase",
-        &["plan_id", "plan_version", "phase_seq", "product_id", "tier", "tier_rank", "length", "length_unit"],
-    ),
-    ("erasure_request", &["account_id", "requested_at"]),
-];
+use super::Result;
+use super::reads::Columns;
 
 /// As many rows as the engine has in a batch.
 const BATCH_ROWS: usize = 8192;
@@ -81,29 +55,43 @@ impl Clocks {
     }
 }
 
-/// Decodes, encodes, and tells both together as JSON.
-pub fn measure(data: &Data) -> Result<String> {
-    let folder = data.floor_folder()?;
-    let decoded = side_by_side(&row_groups(data)?, |part, clocks| clocks.time(|| decode(part)))?;
-    let encoded = side_by_side(&data.row_files()?, |rows, clocks| encode(rows, &folder, clocks))?;
-    Ok(serde_json::to_string(&decoded.then(encoded))?)
+/// What is decoded and encoded.
+pub struct Floor {
+    /// Files, with the columns that are read of them.
+    pub inputs: Vec<(Vec<PathBuf>, Columns)>,
+    /// Files of the rows that the job makes.
+    pub rows: Vec<PathBuf>,
+    /// An empty folder for what is written.
+    pub folder: PathBuf,
+}
+
+impl Floor {
+    /// Decodes, encodes, and tells both together as JSON.
+    pub fn measure(&self) -> Result<String> {
+        let mut inputs = Vec::new();
+        for (files, columns) in &self.inputs {
+            inputs.extend(row_groups(files, Some(columns))?);
+        }
+        let decoded = side_by_side(&inputs, |part, clocks| clocks.time(|| decode(part)))?;
+        let encoded = side_by_side(&row_groups(&self.rows, None)?, |rows, clocks| encode(rows, &self.folder, clocks))?;
+        Ok(serde_json::to_string(&decoded.then(encoded))?)
+    }
 }
 
 struct RowGroup {
     file: PathBuf,
     index: usize,
-    columns: &'static [&'static str],
+    /// `None` for all.
+    columns: Option<Columns>,
 }
 
 /// All row groups, so that threads share a snapshot however it is cut into files.
-fn row_groups(data: &Data) -> Result<Vec<RowGroup>> {
+fn row_groups(files: &[PathBuf], columns: Option<&Columns>) -> Result<Vec<RowGroup>> {
     let mut groups = Vec::new();
-    for (snapshot, columns) in COLUMNS {
-        for file in data.snapshot_files(snapshot)? {
-            let footer = ArrowReaderMetadata::load(&File::open(&file)?, ArrowReaderOptions::new())?;
-            let count = footer.metadata().num_row_groups();
-            groups.extend((0..count).map(|index| RowGroup { file: file.clone(), index, columns }));
-        }
+    for file in files {
+        let footer = ArrowReaderMetadata::load(&File::open(file)?, ArrowReaderOptions::new())?;
+        let count = footer.metadata().num_row_groups();
+        groups.extend((0..count).map(|index| RowGroup { file: file.clone(), index, columns: columns.copied() }));
     }
     Ok(groups)
 }
@@ -134,16 +122,19 @@ fn decode(part: &RowGroup) -> Result<()> {
     let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
     let options = ArrowReaderOptions::new().with_schema(Arc::new(with_views(footer.schema())));
     let footer = ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options)?;
-    let columns = ProjectionMask::columns(footer.parquet_schema(), part.columns.iter().copied());
-    let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer)
-        .with_projection(columns)
-        .with_row_groups(vec![part.index])
-        .with_batch_size(BATCH_ROWS)
-        .build()?;
-    for batch in batches {
+    for batch in batches(part, file, footer)? {
         std::hint::black_box(batch?);
     }
     Ok(())
+}
+
+fn batches(part: &RowGroup, file: File, footer: ArrowReaderMetadata) -> Result<ParquetRecordBatchReader> {
+    let columns = match part.columns {
+        Some(columns) => ProjectionMask::columns(footer.parquet_schema(), columns.iter().copied()),
+        None => ProjectionMask::all(),
+    };
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, footer);
+    Ok(builder.with_projection(columns).with_row_groups(vec![part.index]).with_batch_size(BATCH_ROWS).build()?)
 }
 
 fn with_views(schema: &Schema) -> Schema {
@@ -155,11 +146,13 @@ fn with_views(schema: &Schema) -> Schema {
 }
 
 /// The clocks stand still while the rows are fetched: the engine has them in memory when it encodes them.
-fn encode(rows: &Path, folder: &Path, clocks: &mut Clocks) -> Result<()> {
-    let target = File::create(folder.join(rows.file_name().ok_or("a file without a name")?))?;
-    let batches = ParquetRecordBatchReaderBuilder::try_new(File::open(rows)?)?.with_batch_size(BATCH_ROWS);
-    let mut writer = ArrowWriter::try_new(target, Arc::clone(batches.schema()), Some(writer_properties()))?;
-    for batch in batches.build()? {
+fn encode(rows: &RowGroup, folder: &Path, clocks: &mut Clocks) -> Result<()> {
+    let name = rows.file.file_stem().ok_or("a file without a name")?.to_string_lossy();
+    let target = File::create(folder.join(format!("{name}-{}.parquet", rows.index)))?;
+    let file = File::open(&rows.file)?;
+    let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let mut writer = ArrowWriter::try_new(target, Arc::clone(footer.schema()), Some(writer_properties()))?;
+    for batch in batches(rows, file, footer)? {
         let batch = batch?;
         clocks.time(|| {
             writer.write(&batch)?;
