@@ -259,6 +259,8 @@ mod tests {
             ("30 3 * * 5#1", "not every scheduler knows '#'"),
             ("30 3 * * 7", "not every scheduler knows '7'"),
             ("30 3 * JAN FEB", "not every scheduler knows 'FEB'"),
+            ("30 3 5/10 * *", "not every scheduler knows '5/10'"),
+            ("30 3 */2 * MON", "not every scheduler knows '*/2 beside a day of the week'"),
             ("30 3,9 * * *", "starts 2 times a day"),
             ("* * * * *", "starts 1440 times a day"),
             ("30 3 30 2 *", "never starts"),

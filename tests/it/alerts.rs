@@ -447,3 +447,41 @@ fn refusals(message: &Value) -> Vec<String> {
     }
     refusals
 }
+
+/// Nothing of it is on record, so nobody but its owner would know.
+#[test]
+fn a_run_that_breaks_is_told_too() {
+    let hook = Hook::new();
+    let hooks = [("JSON_HOOK", &hook)];
+    let sandbox = promised(&ada_and_bob(), JSON);
+    sandbox.write("lake/runs", "in the way");
+    run_at(&sandbox, EARLY, &hooks, &["--date", DAY]).exits(13);
+    let told = hook.one();
+    assert!(told.to_string().contains("gatefold run"), "{told:#}");
+    run_at(&sandbox, EARLY, &hooks, &["--date", DAY]).exits(13);
+    hook.none();
+}
+
+#[test]
+fn a_table_that_gets_late_while_a_schedule_waits_is_told() {
+    let hook = Hook::new();
+    let sandbox = promised(&ada_and_bob(), JSON);
+    sandbox.write(
+        "schedules/daily.toml",
+        "description = 'The tables of a day.'\nowner = 'data@example.com'\ncron = '30 3 * * *'\njobs = ['people']\n\
+         start = 2026-11-19\nwait = { for = '2s', every = '1s' }\n",
+    );
+    sandbox.remove(&format!("{}/_SUCCESS", sandbox.day("person", DAY)));
+    for told in [true, false] {
+        let mut command = sandbox.command(["schedule", "run", "daily", "--at", "2026-11-21T03:30:00Z"]);
+        let ran = sandbox.ran(command.env(NOW_VARIABLE, LATE).env("JSON_HOOK", &hook.url));
+        ran.exits(10).says(["waiting: "]);
+        match told {
+            false => hook.none(),
+            true => {
+                let late = &hook.one()["alerts"][0];
+                assert_eq!((&late["on"], &late["partition"]), (&"late".into(), &DAY.into()));
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod bad_catalogue;
 mod bad_places;
 mod bad_projects;
 mod bad_snapshots;
+mod bucket;
 mod checkpoint;
 mod checksums;
 mod cloud;

@@ -259,3 +259,28 @@ fn the_file_of_the_page_is_a_schedule() {
     let crontab = block(page.split("```\nCRON_TZ").nth(1).unwrap());
     assert!(sandbox.read("schedules/cron/daily.cron").ends_with(&format!("CRON_TZ{crontab}")));
 }
+
+#[test]
+fn pods_that_cannot_send_an_alert_are_refused() {
+    let sandbox = rendered();
+    let config = sandbox.read("gatefold.toml");
+    let alert = "[[env.pods.alert]]\nname = 'team'\nformat = 'slack'\nwebhook = { env = 'SLACK_HOOK' }\n";
+    sandbox.write("gatefold.toml", config + alert);
+    let refused = sandbox.gatefold(["schedule", "render", "kubernetes"]);
+    refused.exits(2).says(["pods do not have SLACK_HOOK, by which the alert 'team' is sent", "hint: secrets = "]);
+    let known = "resources = { cpu = '1', memory = '2Gi' }\n";
+    for (secrets, wrong) in [
+        ("{ SLACK_HOOK = { secret = 'hooks', key = 'slack' } }", None),
+        ("{ SLACK_HOOK = { secret = 'hooks', key = 'sla ck' } }", Some("'sla ck' is no key of a secret")),
+        ("{ 9SLACK = { secret = 'hooks', key = 'slack' } }", Some("'9SLACK' is no name of a variable")),
+    ] {
+        sandbox.write(FILE, format!("{DAILY}{}", PODS.replace(known, &format!("{known}secrets = {secrets}\n"))));
+        let ran = sandbox.gatefold(["schedule", "render", "kubernetes"]);
+        match wrong {
+            Some(said) => ran.exits(2).says([said, "hint:"]),
+            None => ran.exits(0),
+        };
+    }
+    let manifest = sandbox.read(MANIFEST);
+    assert!(manifest.contains("SLACK_HOOK") && manifest.contains("hooks"), "{manifest}");
+}
