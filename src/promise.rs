@@ -39,7 +39,7 @@ pub struct Pledge {
     pub deadline: DateTime<Utc>,
 }
 
-/// An instant that stands for now, so that tests have a morning of their own.
+/// The variable that sets the clock to an instant, as `2026-11-21T04:00:00Z`, so that tests have a morning of their own.
 pub const NOW_VARIABLE: &str = "GATEFOLD_NOW";
 
 /// What tells whether a deadline has passed. It decides no row of any table.

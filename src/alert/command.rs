@@ -58,8 +58,7 @@ fn start(words: &[String], root: &Path, body: &Value) -> std::io::Result<Child> 
         .spawn()
 }
 
-/// A file that nobody else sees. A program that ends before it has read a pipe would end us too: we die of a broken pipe, for
-/// the sake of `gatefold runs | head`.
+/// A file that nobody else sees: unlike a pipe it asks for nobody who feeds it, whether the program reads or not.
 fn input(body: &Value) -> std::io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(body.to_string().as_bytes())?;

@@ -1,5 +1,6 @@
 //! `gatefold query`: SQL over the lake's tables, at the state in which they are now.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder};
@@ -14,8 +15,8 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::StreamExt;
 
-use super::progress;
 use super::workspace::{self, Workspace};
+use super::{progress, report};
 use crate::cli::{Format, Global};
 use crate::contract::Location;
 use crate::engine::{Joins, engine_error, name_known_tables, plan_error};
@@ -115,11 +116,30 @@ async fn register_all(context: &SessionContext, lake: &Storage, as_of: Option<Sn
     Ok(())
 }
 
+/// Stdout, whose reader may stop.
+struct Output;
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stdout().write(bytes).inspect_err(end_with_the_reader)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stdout().flush().inspect_err(end_with_the_reader)
+    }
+}
+
+fn end_with_the_reader(error: &std::io::Error) {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(report::NOBODY_READS);
+    }
+}
+
 /// Writes batches to stdout as they come; a table needs its widths and holds what it shows.
 enum Sink {
     Table { batches: Vec<RecordBatch>, rows: usize, more: bool, schema: arrow::datatypes::SchemaRef },
-    Csv { writer: Box<arrow::csv::Writer<std::io::Stdout>>, schema: arrow::datatypes::SchemaRef },
-    Json(Box<arrow::json::ArrayWriter<std::io::Stdout>>),
+    Csv { writer: Box<arrow::csv::Writer<Output>>, schema: arrow::datatypes::SchemaRef },
+    Json(Box<arrow::json::ArrayWriter<Output>>),
 }
 
 impl Sink {
@@ -127,12 +147,12 @@ impl Sink {
         match format {
             Format::Table => Sink::Table { batches: Vec::new(), rows: 0, more: false, schema },
             Format::Csv => {
-                let writer = arrow::csv::WriterBuilder::new().with_header(true).build(std::io::stdout());
+                let writer = arrow::csv::WriterBuilder::new().with_header(true).build(Output);
                 Sink::Csv { writer: Box::new(writer), schema }
             }
-            Format::Json => Sink::Json(Box::new(
-                arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(std::io::stdout()),
-            )),
+            Format::Json => {
+                Sink::Json(Box::new(arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(Output)))
+            }
         }
     }
 

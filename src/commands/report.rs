@@ -8,6 +8,9 @@ use comfy_table::{CellAlignment, Table};
 
 use crate::error::Error;
 
+/// The exit code by which a shell knows a program that wrote to a pipe that nobody reads: 128 and the number of SIGPIPE.
+pub const NOBODY_READS: i32 = 128 + 13;
+
 /// An error on stderr: what, where, why, what to do.
 pub fn error(error: &Error) {
     eprint!("{}", error_text(error, colour()));

@@ -294,7 +294,7 @@ fn a_command_gets_the_json_and_its_faults_are_warnings() {
     };
     let run = || run_at(&sandbox, EARLY, &[], &["--date", DAY]);
     run().exits(12).says(["cannot be started", "pager"]);
-    // Who writes into a pipe that nobody reads is ended by it.
+    // Its input is a file: nobody waits for it to read.
     script("test -f /dev/stdin || echo 'this is a pipe' >&2; exit 7");
     run().exits(12).says(["it said nothing on stderr"]);
     script("echo 'pager is off' >&2; exit 7");

@@ -314,3 +314,17 @@ fn a_table_shows_decimals_short_and_the_other_formats_as_they_are() {
     let json: Value = sandbox.gatefold(["query", "--format", "json", sql]).json();
     assert_eq!(json[0]["price"].as_f64(), Some(71.79), "{json}");
 }
+
+/// Who reads may stop; a server that closes a connection may not end a run, so this is not left to the signal.
+#[test]
+fn a_reader_that_stops_ends_the_program_in_silence() {
+    let sandbox = project();
+    let query = ["query", "SELECT 1", "--format"];
+    for arguments in [vec!["schema", "job"], [&query[..], &["json"]].concat(), [&query[..], &["csv"]].concat()] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = sandbox.command(&arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), &*said), (Some(141), ""), "{arguments:?}");
+    }
+}

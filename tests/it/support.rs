@@ -23,7 +23,7 @@ pub const DAY_BEFORE: &str = "2026-11-19";
 pub const KEY: &str = "gatefold-test-key";
 pub const KEY_VARIABLE: &str = "GATEFOLD_PSEUDONYM_KEY";
 
-/// What the program takes for now in a sandbox: a morning on which every promise of the sample can still be kept.
+/// To what the clock of a sandbox is set: a morning on which every promise of the sample can still be kept.
 pub const NOW: &str = "2026-11-21T04:00:00Z";
 pub const NOW_VARIABLE: &str = "GATEFOLD_NOW";
 
