@@ -54,6 +54,7 @@ mod farm;
 pub mod generate;
 pub mod history;
 pub mod job;
+mod keyed_digest;
 pub mod layout;
 pub mod lineage;
 mod memo;

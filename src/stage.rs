@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 use futures::StreamExt;
@@ -52,6 +52,16 @@ pub struct Layout {
     pub file_bytes: usize,
     /// The columns of the table; what the query knows of its own is stated when there is none.
     pub contract: Option<SchemaRef>,
+    pub keep: Keep,
+}
+
+/// For how long files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// As a part of the table.
+    Lasting,
+    /// To be read again by this run: quickly encoded, and one file a partition at least, so that places tell partitions.
+    Passing,
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +100,8 @@ pub fn run_folder(table: &TableName, run: &RunId) -> Path {
 ///
 /// Errors: what the query meets (exit 11 or 70), a store that does not take the bytes (exit 13).
 pub async fn stage(lake: &Storage, table: &TableSpec, run: &RunId, frame: DataFrame) -> Result<Staged> {
-    let layout = Layout { name: "part".to_owned(), file_bytes: FILE_BYTES, contract: Some(table.schema()) };
+    let layout =
+        Layout { name: "part".to_owned(), file_bytes: FILE_BYTES, contract: Some(table.schema()), keep: Keep::Lasting };
     let (files, spilled_bytes) = write_query(lake, &run_folder(&table.name, run), &layout, frame).await?;
     Ok(Staged { table: table.name.clone(), files, spilled_bytes, change: None })
 }
@@ -103,11 +114,21 @@ pub async fn write_query(
     layout: &Layout,
     frame: DataFrame,
 ) -> Result<(Vec<StagedFile>, u64)> {
-    let context = frame.task_ctx();
+    let context = Arc::new(frame.task_ctx());
     let plan = frame.create_physical_plan().await.map_err(engine_error)?;
+    write_plan(storage, folder, layout, plan, context).await
+}
+
+/// The same of a plan.
+pub async fn write_plan(
+    storage: &Storage,
+    folder: &Path,
+    layout: &Layout,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+) -> Result<(Vec<StagedFile>, u64)> {
     tracing::debug!("{folder} is made by\n{}", displayable(plan.as_ref()).indent(false));
     let at_once = at_once(&plan, context.session_config().target_partitions());
-    let context = Arc::new(context);
     let writers = (0..plan.output_partitioning().partition_count()).map(|partition| {
         let (plan, context) = (Arc::clone(&plan), Arc::clone(&context));
         let (lake, folder, layout) = (storage.clone(), folder.clone(), layout.clone());
@@ -123,7 +144,10 @@ pub async fn write_query(
         files.extend(written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??);
     }
     files.sort_by(|a: &StagedFile, b| a.meta.location.cmp(&b.meta.location));
-    Ok((without_empty(storage, files).await?, spilled_by(&plan)))
+    if layout.keep == Keep::Lasting {
+        files = without_empty(storage, files).await?;
+    }
+    Ok((files, spilled_by(&plan)))
 }
 
 /// How many partitions are made side by side. Buckets come from nowhere but their own files, so those that wait hold nothing;
@@ -153,7 +177,7 @@ pub async fn stage_batch(
     batch: &RecordBatch,
 ) -> Result<Staged> {
     let path = run_folder(table, run).join(format!("{name}.parquet"));
-    let mut file = OpenFile::create(lake, path, batch.schema());
+    let mut file = OpenFile::create(lake, path, batch.schema(), Keep::Lasting);
     file.write(lake, batch).await?;
     Ok(Staged { table: table.clone(), files: vec![file.close(lake).await?], spilled_bytes: 0, change: None })
 }
@@ -207,7 +231,7 @@ impl PartitionWriter {
 
     fn next_file(&self, schema: &SchemaRef) -> OpenFile {
         let name = format!("{}-{:03}-{:03}.parquet", self.layout.name, self.partition, self.files.len());
-        OpenFile::create(&self.lake, self.folder.clone().join(name), Arc::clone(schema))
+        OpenFile::create(&self.lake, self.folder.clone().join(name), Arc::clone(schema), self.layout.keep)
     }
 }
 
@@ -217,9 +241,13 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn create(lake: &Storage, path: Path, schema: SchemaRef) -> Self {
+    fn create(lake: &Storage, path: Path, schema: SchemaRef, keep: Keep) -> Self {
         let sink = lake.writer(&path);
-        let writer = AsyncArrowWriter::try_new(sink, schema, Some(writer_properties()))
+        let properties = match keep {
+            Keep::Lasting => writer_properties(),
+            Keep::Passing => passing_properties(),
+        };
+        let writer = AsyncArrowWriter::try_new(sink, schema, Some(properties))
             .expect("the planner only makes types that Parquet has");
         OpenFile { path, writer }
     }
@@ -247,6 +275,15 @@ pub fn writer_properties() -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_created_by(concat!("gatefold ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build()
+}
+
+/// What is read soon and once or twice is not worth the time of a strong code.
+fn passing_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::None)
         .build()
 }
 

@@ -8,6 +8,7 @@
 mod case;
 mod distribution;
 mod guarded;
+mod present;
 mod query;
 mod relationship;
 mod report;
@@ -140,7 +141,7 @@ pub fn sql_of(subject: &Subject<'_>, check: &Check) -> Result<Vec<String>> {
     match &check.kind {
         CheckKind::Unique { columns } => {
             columns.iter().try_for_each(|name| case.column(name).map(drop))?;
-            Ok(vec![unique::candidates_sql(case, columns), unique::keys_sql(case, columns)])
+            Ok(vec![unique::hashes_sql(case, columns), unique::keys_sql(case, columns)])
         }
         CheckKind::Relationship { columns, to, to_columns } => {
             Ok(vec![relationship::missing_sql(case, columns, &Target { source: to, columns: to_columns })?])

@@ -1,10 +1,12 @@
 //! `relationship`: every tuple of the staged rows exists in another table; a tuple with a null in it points nowhere and
 //! passes.
 //!
-//! This is an anti join of the distinct tuples, written as one grouping of both sides: an aggregation spills, while the
+//! Almost always all exist, and where the digests of the staged tuples fit into memory that is all that there is to find out.
+//! Else this is an anti join of the distinct tuples, written as one grouping of both sides: an aggregation spills, while the
 //! table of a hash join has to fit into memory, however many keys there are.
 
 use super::case::{Case, EXAMPLES, none_null};
+use super::present::all_present;
 use super::report::{Finding, rows, tally};
 use super::sql::ident;
 use crate::error::Result;
@@ -16,8 +18,8 @@ pub(super) struct Target<'a> {
     pub columns: &'a [String],
 }
 
-/// The tuples that the target does not have as columns `k0`, `k1`, …, and how many rows hold each.
-pub(super) fn missing_sql(case: Case<'_>, columns: &[String], target: &Target<'_>) -> Result<String> {
+/// The tuples of the staged rows and those of the target, as columns `k0`, `k1`, ….
+pub(super) fn tuples_sql(case: Case<'_>, columns: &[String], target: &Target<'_>) -> Result<[String; 2]> {
     for name in columns {
         case.column(name)?;
     }
@@ -31,25 +33,39 @@ pub(super) fn missing_sql(case: Case<'_>, columns: &[String], target: &Target<'_
         case.wrong(format!("'{name}' is not there to point at")).hint(format!("add '{name}' to the job's inputs"))
     })?;
     let (own, others, staged) = (renamed(columns), renamed(target.columns), case.subject.staged);
-    let keys = (0..columns.len()).map(key).collect::<Vec<_>>().join(", ");
     let no_null = none_null(columns);
+    Ok([format!("SELECT {own} FROM {staged} WHERE {no_null}"), format!("SELECT {others} FROM {table}")])
+}
+
+/// The tuples that the target does not have as columns `k0`, `k1`, …, and how many rows hold each.
+pub(super) fn missing_sql(case: Case<'_>, columns: &[String], target: &Target<'_>) -> Result<String> {
+    let [own, others] = tuples_sql(case, columns, target)?;
+    let keys = (0..columns.len()).map(key).collect::<Vec<_>>().join(", ");
     Ok(format!(
         "SELECT {keys}, sum(held) AS held FROM (\
-         SELECT {own}, 1 AS held, 0 AS found FROM {staged} WHERE {no_null} \
-         UNION ALL SELECT {others}, 0 AS held, 1 AS found FROM {table}\
+         SELECT *, 1 AS held, 0 AS found FROM ({own}) \
+         UNION ALL SELECT *, 0 AS held, 1 AS found FROM ({others})\
          ) GROUP BY {keys} HAVING max(found) = 0"
     ))
 }
 
 pub(super) async fn judge(case: Case<'_>, columns: &[String], target: Target<'_>, all: u64) -> Result<Finding> {
+    let [own, others] = tuples_sql(case, columns, &target)?;
+    let present = all_present(case.frame(&own).await?, case.frame(&others).await?, all).await;
+    let name = source_name(target.source);
+    let exist = || {
+        let detail = format!("every value in {} exists in {name}", rows(all));
+        Finding::rows(case.check, 0, detail, Vec::new())
+    };
+    if present.map_err(|error| case.fault(error))? == Some(true) {
+        return Ok(exist());
+    }
     let missing = missing_sql(case, columns, &target)?;
     let totals = case.frame(&format!("SELECT count(*), sum(held) FROM ({missing})")).await?;
     let totals = case.counts(totals).await?;
     let (tuples, held) = (totals[0], totals[1]);
-    let name = source_name(target.source);
     if tuples == 0 {
-        let detail = format!("every value in {} exists in {name}", rows(all));
-        return Ok(Finding::rows(case.check, 0, detail, Vec::new()));
+        return Ok(exist());
     }
     let values = if tuples == 1 { "1 value that does".to_owned() } else { format!("{tuples} values that do") };
     let detail = format!("{values} not exist in {name}, in {}", tally(held, all));

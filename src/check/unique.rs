@@ -1,24 +1,23 @@
 //! `unique`: no two rows have the same key; a null equals a null.
 //!
-//! Grouping hundreds of millions of rows by their keys would hold every key. So the rows are first grouped by a 64-bit
-//! hash of the key, which is small whatever the key is and spills when it must. Almost always no hash comes twice, and
-//! then no key does. Where one does, only the rows with such a hash are grouped by the keys themselves: two keys may
+//! Grouping hundreds of millions of rows by their keys would hold every key. So first it is found out which 64-bit hashes of
+//! keys come twice, which are small whatever the key is. Almost always none does, and then no key does. Where one does, only the rows with such a hash are grouped by the keys themselves: two keys may
 //! share a hash by chance, and chance must not fail a check.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, JoinType, ident, lit};
-use futures::TryStreamExt;
 
 use super::case::{Case, EXAMPLES};
 use super::report::{Finding, rows, tally};
 use super::sql::idents;
+use crate::engine::repeated as repeated_numbers;
 use crate::error::Result;
 
 const HASH: &str = "__key_hash";
@@ -27,13 +26,10 @@ const OCCURRENCES: &str = "__occurrences";
 /// Above so many hashes that come twice, choosing their rows first saves nothing, and the list would fill the memory.
 const MOST_CANDIDATES: usize = 1 << 20;
 
-/// The hashes that more than one row has.
-pub(super) fn candidates_sql(case: Case<'_>, columns: &[String]) -> String {
+/// The hash of each row's key.
+pub(super) fn hashes_sql(case: Case<'_>, columns: &[String]) -> String {
     let (keys, staged) = (idents(columns), case.subject.staged);
-    format!(
-        "SELECT \"{HASH}\" FROM (SELECT key_hash({keys}) AS \"{HASH}\" FROM {staged}) \
-         GROUP BY \"{HASH}\" HAVING count(*) > 1"
-    )
+    format!("SELECT key_hash({keys}) AS \"{HASH}\" FROM {staged}")
 }
 
 /// Each row's key, and the hash of it.
@@ -44,7 +40,7 @@ pub(super) fn keys_sql(case: Case<'_>, columns: &[String]) -> String {
 
 pub(super) async fn judge(case: Case<'_>, columns: &[String], all: u64) -> Result<Finding> {
     let unique = || Finding::rows(case.check, 0, format!("each key once in {}", rows(all)), Vec::new());
-    let hashes = case.frame(&candidates_sql(case, columns)).await?;
+    let hashes = case.frame(&hashes_sql(case, columns)).await?;
     let candidates = candidates(hashes, MOST_CANDIDATES).await.map_err(|error| case.fault(error))?;
     if candidates.as_ref().is_some_and(|candidates| candidates.is_empty()) {
         return Ok(unique());
@@ -65,15 +61,7 @@ pub(super) async fn judge(case: Case<'_>, columns: &[String], all: u64) -> Resul
 
 /// The hashes to look at, `None` when there are more than `most`.
 async fn candidates(hashes: DataFrame, most: usize) -> DataFusionResult<Option<UInt64Array>> {
-    let mut found: Vec<u64> = Vec::new();
-    let mut batches = hashes.execute_stream().await?;
-    while let Some(batch) = batches.try_next().await? {
-        found.extend(batch.column(0).as_primitive::<UInt64Type>().values());
-        if found.len() > most {
-            return Ok(None);
-        }
-    }
-    Ok(Some(UInt64Array::from(found)))
+    Ok(repeated_numbers(hashes, most).await?.map(UInt64Array::from))
 }
 
 /// The keys that come more than once, and how often.
@@ -161,7 +149,7 @@ mod tests {
         let check = check(unique(&["user_pid"]));
         let case = Case { subject: &subject, check: &check };
         let columns = ["user_pid".to_owned()];
-        let hashes = case.frame(&candidates_sql(case, &columns)).await.unwrap();
+        let hashes = case.frame(&hashes_sql(case, &columns)).await.unwrap();
         assert_eq!(candidates(hashes, 10).await.unwrap().unwrap().len(), 1, "the hashes must collide");
         assert!(judge(case, &columns, 2).await.unwrap().passed);
     }
@@ -174,7 +162,7 @@ mod tests {
         let check = check(unique(&["user_pid"]));
         let case = Case { subject: &subject, check: &check };
         let columns = ["user_pid".to_owned()];
-        let sql = candidates_sql(case, &columns);
+        let sql = hashes_sql(case, &columns);
         let hashes = || case.frame(&sql);
         assert_eq!(candidates(hashes().await.unwrap(), 2).await.unwrap().map(|found| found.len()), Some(2));
         assert!(candidates(hashes().await.unwrap(), 1).await.unwrap().is_none());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem;
 
-use super::digest::Digest;
+use crate::keyed_digest::Digest;
 
 /// A row that waits, and where its values are while they are held.
 #[derive(Debug, Clone, Copy)]

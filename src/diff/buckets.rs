@@ -9,8 +9,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::keyed_digest::Digest;
 
 /// What is kept of a row that has not met its like: its key, its values, its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

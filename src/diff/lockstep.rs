@@ -19,9 +19,9 @@ use datafusion::error::Result as DataFusionResult;
 use super::aside::{Aside, Repeated, Waiting};
 use super::buckets::{Entry, Shard};
 use super::columns::Tally;
-use super::digest::Digest;
 use crate::engine::engine_error;
 use crate::error::Result;
+use crate::keyed_digest::Digest;
 
 /// Batches of each side whose values are held.
 const HELD_BATCHES: usize = 2;

@@ -13,8 +13,6 @@
 mod aside;
 mod buckets;
 mod columns;
-mod digest;
-mod hashing;
 mod keys;
 mod lockstep;
 mod matching;

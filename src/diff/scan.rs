@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use super::aside::WAITING_BYTES;
 use super::buckets::{Dealing, Shard};
 use super::columns::Tally;
-use super::digest::Seeds;
 use super::lockstep::{FROM, Lockstep, Room, Rows, Run, Step, TO};
 use super::matching::Place;
 use super::pieces::{piece_rows, runs};
 use super::{Comparison, Progress};
 use crate::engine::engine_error;
 use crate::error::{Error, Result};
+use crate::keyed_digest::Seeds;
 
 /// The part of the digests' memory that rows may take that wait in step.
 const WAITING_PART: u64 = 8;

@@ -12,9 +12,9 @@ use arrow::compute::SortOptions;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Result, internal_err};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::InterleaveExec;
@@ -37,13 +37,9 @@ pub fn keep_apart(context: &SessionContext, buckets: &[usize]) {
     }
 }
 
-/// DataFusion's own rules and ours.
-pub(super) fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let after = rules.iter().position(|rule| rule.name() == AFTER).map_or(0, |place| place + 1);
-    rules.insert(after, Arc::new(BucketJoins));
-    rules.push(Arc::new(BucketsApart));
-    rules
+/// The rules of buckets, and after which rule of DataFusion each comes; the last of all where there is none.
+pub(super) fn rules() -> [(Option<&'static str>, Arc<dyn PhysicalOptimizerRule + Send + Sync>); 2] {
+    [(Some(AFTER), Arc::new(BucketJoins)), (None, Arc::new(BucketsApart))]
 }
 
 #[derive(Debug)]
@@ -159,6 +155,13 @@ fn dealer(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Dealer>> {
         Partitioning::Hash(..) => Some(first.unwrap_or(Dealer::Files)),
         _ => None,
     })
+}
+
+/// The column by which the rows of a plan lie in buckets, by its name; `None` where they do not lie as a table's files do.
+pub fn bucketed_by(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
+    let Some((by, _)) = bucketed(plan) else { return Ok(None) };
+    let from_files = dealer(plan)? == Some(Dealer::Files);
+    Ok(by.downcast_ref::<Column>().filter(|_| from_files).map(|by| by.name().to_owned()))
 }
 
 /// Whether partition meets partition in it.
@@ -351,7 +354,12 @@ mod tests {
             "SELECT key FROM l UNION ALL SELECT key FROM plain_r UNION ALL SELECT key FROM r",
         ] {
             let frame = fixture.context.sql(sql).await.unwrap();
-            let layout = crate::stage::Layout { name: "part".to_owned(), file_bytes: 1 << 20, contract: None };
+            let layout = crate::stage::Layout {
+                name: "part".to_owned(),
+                file_bytes: 1 << 20,
+                contract: None,
+                keep: crate::stage::Keep::Lasting,
+            };
             let (storage, folder) = (Storage::open_local(fixture._folder.path()).unwrap(), Path::from("written"));
             let written = crate::stage::write_query(&storage, &folder, &layout, frame);
             let (files, _) =

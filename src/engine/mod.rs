@@ -3,11 +3,17 @@
 mod bucket_joins;
 pub mod functions;
 mod model;
+mod order;
 mod parquet_table;
+mod partitions;
 mod pool;
+mod repeated;
 mod session;
 
-pub use bucket_joins::keep_apart;
+pub use bucket_joins::{bucketed_by, keep_apart};
 pub use model::{ENGINE, Model, engine_error, name_known_tables, parameters, plan_error};
+pub use order::{sorted_by, unmerged};
 pub use parquet_table::{DataFile, FILE_COLUMN, ParquetTable, ROW_COLUMN};
+pub use partitions::side_by_side;
+pub use repeated::repeated;
 pub use session::{Engine, EngineOptions, Joins, default_memory};

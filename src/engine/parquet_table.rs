@@ -63,11 +63,11 @@ pub struct ParquetTable {
     layout: Option<Layout>,
 }
 
-/// How the rows are dealt out: every file is a bucket of its own.
+/// How the rows are dealt out to the files, and lie in them.
 #[derive(Debug, Clone)]
 struct Layout {
-    /// The column, by its name in the files, whose equal values share a bucket.
-    by: String,
+    /// The column, by its name in the files, whose equal values share a file, which is a bucket; `None` where any row may lie in any.
+    by: Option<String>,
     /// The columns by which the rows of a file are sorted, ascending, by their names in the files.
     sorted: Vec<String>,
 }
@@ -100,14 +100,21 @@ impl ParquetTable {
     /// Two tables of as many files are taken to be bucketed alike, so a join by such columns meets file by file.
     #[must_use]
     pub fn with_layout(mut self, by: &str, sorted: &[&str]) -> Self {
-        self.layout =
-            Some(Layout { by: by.to_owned(), sorted: sorted.iter().map(|name| (*name).to_owned()).collect() });
+        let sorted = sorted.iter().map(|name| (*name).to_owned()).collect();
+        self.layout = Some(Layout { by: Some(by.to_owned()), sorted });
+        self
+    }
+
+    /// States that the rows of each file are sorted by these columns, by their names in the files.
+    #[must_use]
+    pub fn with_order<'a>(mut self, sorted: impl IntoIterator<Item = &'a str>) -> Self {
+        self.layout = Some(Layout { by: None, sorted: sorted.into_iter().map(str::to_owned).collect() });
         self
     }
 
     /// How many buckets there are, where the files are buckets.
     pub fn buckets(&self) -> Option<usize> {
-        self.layout.as_ref().map(|_| self.files.len())
+        self.layout.as_ref().and_then(|layout| layout.by.as_ref()).map(|_| self.files.len())
     }
 
     /// Says under which names the files hold the columns, in the order of the schema; before any column is added.
@@ -184,7 +191,8 @@ impl ParquetTable {
         }
     }
 
-    /// Files dealt out by size, so that every thread has work; DataFusion splits large ones further. A bucket stays alone.
+    /// Files dealt out by size, so that every thread has work; DataFusion splits large ones further. A bucket stays alone, and
+    /// so does a sorted file, which is in no order with another.
     fn groups(&self, partitions: usize) -> Vec<FileGroup> {
         if self.layout.is_some() {
             let files = self.files.iter().enumerate();
@@ -206,8 +214,8 @@ impl ParquetTable {
 
     /// By what the rows are dealt out to the files.
     fn partitioning(&self) -> Result<Option<Partitioning>> {
-        let hash = |layout: &Layout| Ok(Partitioning::Hash(vec![self.column(&layout.by)?], self.files.len()));
-        self.layout.as_ref().map(hash).transpose()
+        let by = self.layout.as_ref().and_then(|layout| layout.by.as_deref());
+        by.map(|by| Ok(Partitioning::Hash(vec![self.column(by)?], self.files.len()))).transpose()
     }
 
     /// By what the rows of each file are sorted.

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::engine::order::SortWithin;
 use crate::engine::pool::{HASH_PARTS, MERGE_PARTS, PartsPool};
 use crate::engine::{bucket_joins, functions};
 use crate::error::{Error, Result};
@@ -91,7 +94,7 @@ impl Engine {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(self.config(joins))
             .with_runtime_env(Arc::clone(runtime))
-            .with_physical_optimizer_rules(bucket_joins::rules());
+            .with_physical_optimizer_rules(physical_rules());
         let context = SessionContext::new_with_state(state.build());
         functions::register(&context, self.options.key.clone());
         context
@@ -125,6 +128,17 @@ impl Engine {
         options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);
         config
     }
+}
+
+/// DataFusion's own rules and ours.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.push(Arc::new(SortWithin));
+    for (after, rule) in bucket_joins::rules() {
+        let place = rules.iter().position(|rule| Some(rule.name()) == after).map_or(rules.len(), |place| place + 1);
+        rules.insert(place, rule);
+    }
+    rules
 }
 
 /// Half of the machine's memory, at least a gigabyte.

@@ -14,6 +14,7 @@ mod applied;
 mod as_of;
 mod compare;
 mod files;
+mod first;
 mod rewrite;
 mod rows;
 mod state;
@@ -89,6 +90,15 @@ impl Change {
     }
 }
 
+impl Day<'_> {
+    /// What the table says of its days with this one.
+    fn applied(&self, table: Option<&LakeTable>, forgotten: u64) -> Applied {
+        let before = table.map(|table| table.applied().clone()).unwrap_or_default();
+        let day = AppliedDay { run: self.run.clone(), fingerprint: self.fingerprint.to_owned(), forgotten };
+        before.with(self.date, day)
+    }
+}
+
 /// Makes the state of the day from the inputs in `session`, compares it with the table and stages what has changed.
 ///
 /// Errors: what the model meets (exit 2, 11 or 70), a table in the lake with other columns (exit 2), a store that does not
@@ -100,6 +110,9 @@ pub async fn stage(day: &Day<'_>, session: &SessionContext, joins: Joins) -> Res
     }
     let lake_files = table.as_ref().map(|table| table.files.as_slice()).unwrap_or_default();
     let files = lake_files.iter().map(HistoryFile::read).collect::<Result<Vec<_>>>()?;
+    if files.is_empty() {
+        return first::stage(day, session, table).await;
+    }
     let state = State::make(day, session).await?;
     let marks = compare::compare(day, &files, &state, joins).await?;
     let written = rewrite::rewrite(day, &files, &state, &marks, joins).await?;
@@ -107,9 +120,7 @@ pub async fn stage(day: &Day<'_>, session: &SessionContext, joins: Joins) -> Res
     let sum =
         |rows: &dyn Fn(&compare::FileMarks) -> &rows::RowSet| marks.files.iter().map(|file| rows(file).len()).sum();
     let forgotten: u64 = sum(&|file| &file.forgotten);
-    let applied = table.as_ref().map(|table| table.applied().clone()).unwrap_or_default();
-    let applied =
-        applied.with(day.date, AppliedDay { run: day.run.clone(), fingerprint: day.fingerprint.to_owned(), forgotten });
+    let applied = day.applied(table.as_ref(), forgotten);
     let stays = |at: &usize| !written.replaced.contains(at) && files[*at].shelf.kind == Kind::Open;
     let kept = (0..files.len()).filter(stays).map(|at| &files[at].file);
     let kept = kept.map(|file| DataFile { meta: file.meta.clone(), rows: file.rows, selection: None });

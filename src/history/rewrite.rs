@@ -25,7 +25,7 @@ use crate::contract::Column;
 use crate::engine::{DataFile, Joins, ParquetTable, engine_error};
 use crate::error::Result;
 use crate::job::{IS_CURRENT, VALID_FROM, VALID_TO};
-use crate::stage::{Layout, StagedFile, run_folder, write_query};
+use crate::stage::{Keep, Layout, StagedFile, run_folder, write_query};
 
 /// A row that changes costs the file it lies in, so files are not as large as those of other tables.
 const FILE_BYTES: usize = 128 << 20;
@@ -36,7 +36,7 @@ const SMALL_CLOSED_BYTES: u64 = 1 << 20;
 
 /// What the engine writes into its own columns.
 #[derive(Debug, Clone, Copy)]
-enum Fill {
+pub(super) enum Fill {
     AsItWas,
     /// A row of the state, which holds from the day on.
     Opened,
@@ -51,7 +51,7 @@ struct Part {
 }
 
 /// The files that a day writes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Written {
     pub files: Vec<(Kind, StagedFile)>,
     /// The places, in the list of files, of those that the new ones stand for.
@@ -103,9 +103,8 @@ pub(super) async fn rewrite(
 fn arrivals(day: &Day<'_>, files: &[HistoryFile], state: &State, marks: &Marks) -> BTreeMap<Shelf, Vec<Part>> {
     let mut shelves: BTreeMap<Shelf, Vec<Part>> = BTreeMap::new();
     if marks.opened.iter().any(|rows| !rows.is_empty()) {
-        let shelf = Shelf { kind: Kind::Open, month: Month::of(day.date.begin()) };
         let part = Part { rows: state.table(day, &marks.opened), fill: Fill::Opened };
-        shelves.entry(shelf).or_default().push(part);
+        shelves.entry(day.opened_shelf()).or_default().push(part);
     }
     for (file, marks) in files.iter().zip(&marks.files) {
         for (rows, kind, fill) in
@@ -146,14 +145,37 @@ impl Day<'_> {
             });
         }
         let all = all.map_or_else(|| context.read_empty(), Ok)?;
+        all.sort(self.order())
+    }
+
+    /// What the files of a shelf are sorted by.
+    pub(super) fn order(&self) -> Vec<SortExpr> {
+        self.ordered_by().map(|name| in_order(name)).collect()
+    }
+
+    /// The same of the rows of the model, which lack the columns of the engine.
+    pub(super) fn order_of_model(&self) -> Vec<SortExpr> {
+        let of_model = |name: &&String| self.job.table.model_columns().any(|column| column.name == **name);
+        self.ordered_by().take_while(of_model).map(|name| in_order(name)).collect()
+    }
+
+    fn ordered_by(&self) -> impl Iterator<Item = &String> {
         let table = &self.job.table;
-        let mut order: Vec<&String> = table.cluster.iter().collect();
-        order.extend(table.grain.iter().filter(|name| !table.cluster.contains(name)));
-        all.sort(order.into_iter().map(|name| in_order(name)).collect())
+        table.cluster.iter().chain(table.grain.iter().filter(|name| !table.cluster.contains(name)))
+    }
+
+    /// Writes rows that the day opens.
+    pub(super) async fn write_opened(&self, written: &mut Written, frame: DataFrame) -> Result<()> {
+        let shelf = self.opened_shelf();
+        self.write(written, shelf, shelf.to_string(), frame).await
+    }
+
+    fn opened_shelf(&self) -> Shelf {
+        Shelf { kind: Kind::Open, month: Month::of(self.date.begin()) }
     }
 
     /// The columns of the table, those of the engine with their values.
-    fn filled(&self, fill: Fill) -> Vec<Expr> {
+    pub(super) fn filled(&self, fill: Fill) -> Vec<Expr> {
         let begin = || instant(self.date.begin().timestamp_micros());
         let value = |column: &Column| match (fill, column.name.as_str()) {
             (Fill::Opened, VALID_FROM) | (Fill::Closed, VALID_TO) => begin(),
@@ -168,7 +190,8 @@ impl Day<'_> {
 
     async fn write(&self, written: &mut Written, shelf: Shelf, name: String, frame: DataFrame) -> Result<()> {
         let folder = run_folder(&self.job.table.name, self.run);
-        let layout = Layout { name, file_bytes: FILE_BYTES, contract: Some(self.job.table.schema()) };
+        let layout =
+            Layout { name, file_bytes: FILE_BYTES, contract: Some(self.job.table.schema()), keep: Keep::Lasting };
         let (files, spilled_bytes) = write_query(self.lake, &folder, &layout, frame).await?;
         written.files.extend(files.into_iter().map(|file| (shelf.kind, file)));
         written.spilled_bytes += spilled_bytes;
@@ -181,7 +204,7 @@ impl Day<'_> {
         context.state_ref().write().config_mut().options_mut().execution.target_partitions = 1;
         let rows = self.part(vec![self.selected(file, kept)], Fill::AsItWas).rows;
         let frame = context.read_table(Arc::new(rows)).and_then(|frame| frame.select(self.filled(Fill::AsItWas)));
-        let mut written = Written { files: Vec::new(), replaced: BTreeSet::new(), spilled_bytes: 0 };
+        let mut written = Written::default();
         let name = format!("{}-rest-{at:05}", file.shelf);
         self.write(&mut written, file.shelf, name, frame.map_err(engine_error)?).await?;
         Ok(written)

@@ -12,7 +12,7 @@ use crate::contract::{Column, schema_of};
 use crate::engine::{DataFile, Model, ParquetTable, engine_error};
 use crate::error::{Error, Result};
 use crate::job::PickedRows;
-use crate::stage::{Layout, StagedFile, write_query};
+use crate::stage::{Keep, Layout, StagedFile, write_query};
 
 /// Files of the state are read by many threads at once.
 const FILE_BYTES: usize = 256 << 20;
@@ -22,7 +22,7 @@ fn folder(day: &Day<'_>) -> Path {
 }
 
 fn layout(name: &str) -> Layout {
-    Layout { name: name.to_owned(), file_bytes: FILE_BYTES, contract: None }
+    Layout { name: name.to_owned(), file_bytes: FILE_BYTES, contract: None, keep: Keep::Passing }
 }
 
 /// Every row that the model gives, and which of them count.
@@ -90,7 +90,12 @@ impl State {
 
 impl Values {
     /// Runs the SELECT over what is in `session`; `None` when it returns nothing. Null is nobody's.
-    async fn make(day: &Day<'_>, session: &SessionContext, picked: &PickedRows, name: &str) -> Result<Option<Values>> {
+    pub async fn make(
+        day: &Day<'_>,
+        session: &SessionContext,
+        picked: &PickedRows,
+        name: &str,
+    ) -> Result<Option<Values>> {
         let column = day.job.table.columns.iter().find(|column| column.name == picked.column);
         let column = column.ok_or_else(|| Error::internal(format!("the column of {name} is not there")))?.clone();
         let model = Model { sql: &picked.sql, file: &picked.sql_file };

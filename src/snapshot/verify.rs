@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
 use datafusion::datasource::MemTable;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::prelude::SessionContext;
@@ -26,7 +26,7 @@ use super::rejects::RejectedRow;
 use super::selection::{Keep, Place, rows_by_file, selection};
 use super::verified::{Kept, Verified, table_of};
 use crate::contract::{Format, PiiClass, SnapshotContract};
-use crate::engine::{DataFile, Engine, FILE_COLUMN, Joins, ROW_COLUMN, engine_error};
+use crate::engine::{DataFile, Engine, FILE_COLUMN, Joins, ROW_COLUMN, engine_error, repeated};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{identifier, list};
 use crate::storage::{Storage, Work};
@@ -186,18 +186,15 @@ impl Day<'_> {
         let key = self.key_list();
         let whole = self.contract.key.iter().map(|name| format!("{} IS NOT NULL", identifier(name)));
         let whole = whole.collect::<Vec<_>>().join(" AND ");
-        let mut hashes: Vec<u64> = Vec::new();
-        let sql = format!("SELECT key_hash({key}) AS h FROM day WHERE {whole} GROUP BY 1 HAVING count(*) > 1");
-        self.query(None, &sql, |batch| {
-            hashes.extend(batch.column(0).as_primitive::<UInt64Type>().values());
-            Ok(())
-        })
-        .await?;
+        let context = self.session(None)?;
+        let hashes = context.sql(&format!("SELECT key_hash({key}) AS h FROM day WHERE {whole}")).await;
+        let most = self.limits().repeated;
+        let hashes = repeated(hashes.map_err(engine_error)?, most).await;
+        let hashes = hashes.map_err(engine_error).map_err(|error| self.unreadable(error))?;
+        let Some(hashes) = hashes else { return Err(self.too_many_repeated(most)) };
         if hashes.is_empty() {
             return Ok(None);
         }
-        self.afford(hashes.len() as u64)?;
-        let context = self.session(None)?;
         register_hashes(&context, hashes)?;
         let sql = format!(
             "SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM day WHERE {whole} AND key_hash({key}) IN (SELECT h FROM repeated)"
@@ -217,17 +214,11 @@ impl Day<'_> {
     }
 
     /// The places of repeated rows are held in memory, so how many there may be is bounded by the setting.
-    fn afford(&self, repeated: u64) -> Result<()> {
-        let memory_bytes = self.engine.options().memory_bytes;
-        if repeated.saturating_mul(BYTES_A_REPEATED_KEY) <= memory_bytes {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::OutOfMemory,
-            format!("{repeated} keys of '{}' occur more than once", self.contract.name),
-        )
-        .with("memory", format!("{memory_bytes} bytes"))
-        .hint("a day delivered twice looks like this; if it is meant, give the run more with --memory"))
+    fn too_many_repeated(&self, most: usize) -> Error {
+        let message = format!("more than {most} keys of '{}' occur more than once", self.contract.name);
+        Error::new(ErrorKind::OutOfMemory, message)
+            .with("memory", format!("{} bytes", self.engine.options().memory_bytes))
+            .hint("a day delivered twice looks like this; if it is meant, give the run more with --memory")
     }
 
     /// What a row says: everything but its key and what only tells how it came.

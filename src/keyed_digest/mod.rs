@@ -1,20 +1,22 @@
 //! What stands for the values of a row: 128 bits for its key, 64 for the rest.
 //!
-//! The hashes have secrets of their own, drawn anew for every comparison, so that two keys that share a digest are neither
+//! The hashes have secrets of their own, drawn anew for every use, so that two keys that share a digest are neither
 //! met by chance (one in 10^38 a pair) nor made on purpose. The other values need fewer bits: they are only ever compared
 //! between two rows of one key, of which a table of a billion has as many, and not as many squared.
+
+mod hashing;
 
 use arrow::array::ArrayRef;
 use datafusion::common::Result as DataFusionResult;
 
-use super::hashing::Lane;
+use self::hashing::Lane;
 use crate::error::{Error, Result};
 
 /// Of a key.
-pub(super) type Digest = u128;
+pub(crate) type Digest = u128;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seeds {
+pub(crate) struct Seeds {
     key: [Lane; 2],
     values: Lane,
 }

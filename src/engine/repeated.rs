@@ -1,0 +1,127 @@
+//! Which numbers come more than once among very many, such as the hashes of keys of which almost none does.
+//!
+//! Sorting them takes a fraction of the time and memory of grouping them. Where they do not fit into memory, they are grouped:
+//! groups spill.
+
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::{ident, lit};
+use futures::TryStreamExt;
+
+use super::partitions::side_by_side;
+
+/// A number is held by the thread that found it, and again among those of all threads.
+const BYTES_A_NUMBER: usize = 2 * size_of::<u64>();
+const TIMES: &str = "__times";
+
+/// The numbers that come more than once in the only column of a query, a UINT64 without nulls, in no order; `None` where more
+/// than `most` do.
+///
+/// Errors: what the query meets.
+pub async fn repeated(numbers: DataFrame, most: usize) -> Result<Option<Vec<u64>>> {
+    if let Some(mut all) = all_of(numbers.clone()).await? {
+        all.sort_unstable();
+        let mut found: Vec<u64> = all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        found.dedup();
+        return Ok((found.len() <= most).then_some(found));
+    }
+    let number = ident(numbers.schema().field(0).name());
+    let groups = numbers.aggregate(vec![number.clone()], vec![count(lit(1)).alias(TIMES)])?;
+    let mut batches = groups.filter(ident(TIMES).gt(lit(1)))?.select(vec![number])?.execute_stream().await?;
+    let mut found = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        found.extend(batch.column(0).as_primitive::<UInt64Type>().values());
+        if found.len() > most {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// All numbers, where the session's memory holds them.
+async fn all_of(numbers: DataFrame) -> Result<Option<Vec<u64>>> {
+    let pool = numbers.task_ctx().runtime_env().memory_pool.clone();
+    let gathered = side_by_side(numbers, move |batches| {
+        let reservation = MemoryConsumer::new("repeated").register(&pool);
+        async move { gather(batches, reservation).await }
+    });
+    match gathered.await {
+        Ok(parts) => {
+            // Given back when all are put together.
+            let (numbers, _reserved): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            Ok(Some(numbers.concat()))
+        }
+        Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn gather(
+    mut batches: SendableRecordBatchStream,
+    reservation: MemoryReservation,
+) -> Result<(Vec<u64>, MemoryReservation)> {
+    let mut numbers = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        reservation.try_grow(batch.num_rows() * BYTES_A_NUMBER)?;
+        numbers.extend_from_slice(batch.column(0).as_primitive::<UInt64Type>().values());
+    }
+    Ok((numbers, reservation))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    async fn found(numbers: &[u64], memory_bytes: usize, most: usize) -> Option<Vec<u64>> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc().unwrap();
+        let config = SessionConfig::new().with_target_partitions(2).with_batch_size(7);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        let column: ArrayRef = Arc::new(UInt64Array::from(numbers.to_vec()));
+        let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let mut found = repeated(context.read_batch(batch).unwrap(), most).await.unwrap()?;
+        found.sort_unstable();
+        Some(found)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn sorted_or_grouped_they_are_the_same(numbers in prop::collection::vec(0..40_u64, 1..60), most in 0..12_usize) {
+            let mut times = BTreeMap::new();
+            numbers.iter().for_each(|number| *times.entry(*number).or_insert(0) += 1);
+            let expected: Vec<u64> = times.into_iter().filter(|(_, times)| *times > 1).map(|(number, _)| number).collect();
+            let expected = (expected.len() <= most).then_some(expected);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            prop_assert_eq!(runtime.block_on(found(&numbers, 1 << 24, most)), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_memory_is_grouped() {
+        let numbers: Vec<u64> = (0..200_000).chain([5, 5, 7]).collect();
+        // Too little for two words a number, and enough for one batch of groups after the other.
+        for memory_bytes in [1 << 30, 3 << 20] {
+            let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc().unwrap();
+            let context = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(2), runtime);
+            let column: ArrayRef = Arc::new(UInt64Array::from(numbers.clone()));
+            let frame = context.read_batch(RecordBatch::try_from_iter([("n", column)]).unwrap()).unwrap();
+            assert_eq!(all_of(frame.clone()).await.unwrap().is_some(), memory_bytes == 1 << 30);
+            let mut found = repeated(frame, 10).await.unwrap().unwrap();
+            found.sort_unstable();
+            assert_eq!(found, [5, 7]);
+        }
+    }
+}
