@@ -47,8 +47,12 @@ impl<'a> Model<'a> {
     }
 
     /// Plans the SELECT, over the job's steps, and shapes it to the columns of the job's table: their order, their types.
+    /// Steps that the session does not have become a part of the plan.
     pub async fn plan_table(&self, context: &SessionContext, job: &Job, date: SnapshotDate) -> Result<DataFrame> {
         for step in &job.steps {
+            if context.table_exist(step.name.as_str()).map_err(engine_error)? {
+                continue;
+            }
             let rows = Model { sql: &step.sql, file: &step.file }.plan(context, date).await?;
             context.register_table(step.name.as_str(), rows.into_view()).map_err(engine_error)?;
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::raw::{RawMode, RawTable, RawUnit};
 use super::read::{partition_spec, read_sql};
+use super::step::tables_of;
 use super::{InputSource, Job, Mode, PartitionSpec, PartitionUnit, TableSpec};
 use crate::contract::{Column, ColumnSet, ColumnType, Location};
 use crate::error::Result;
@@ -33,6 +34,16 @@ pub struct PickedRows {
     pub sql_file: PathBuf,
     pub sql: String,
     pub at: Location,
+}
+
+impl PickedRows {
+    /// The tables that the SELECT names.
+    ///
+    /// # Errors
+    /// `Project`: the text is no SQL.
+    pub fn tables(&self) -> Result<Vec<String>> {
+        tables_of(&self.sql, &self.sql_file)
+    }
 }
 
 impl TableSpec {

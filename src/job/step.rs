@@ -140,7 +140,7 @@ impl Job {
 }
 
 /// The tables that a SELECT names, those of its own WITH clauses aside.
-fn tables_of(sql: &str, file: &Path) -> Result<Vec<String>> {
+pub(super) fn tables_of(sql: &str, file: &Path) -> Result<Vec<String>> {
     let start = Location { file: file.to_owned(), line: 1, column: 1 };
     let statements = DFParser::parse_sql(sql).map_err(|error| plan_error(error, &start))?;
     let mut tables = Vec::new();

@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 
 use super::Run;
 use super::inputs::{InputState, fingerprint, probe, sql_hash};
+use super::made_steps::register_steps;
 use super::preview::due;
 use super::room::Room;
 use super::survey::published_run;
@@ -166,6 +167,21 @@ impl Run<'_> {
     }
 
     async fn stage(
+        &self,
+        planned: &PlannedJob<'_>,
+        session: &SessionContext,
+        states: &[InputState],
+        fingerprint: &str,
+        joins: Joins,
+    ) -> Result<Staged> {
+        let work = self.context.work.storage();
+        let spilled_bytes = register_steps(session, planned.job, self.plan.date, work).await?;
+        let mut staged = self.stage_rows(planned, session, states, fingerprint, joins).await?;
+        staged.spilled_bytes += spilled_bytes;
+        Ok(staged)
+    }
+
+    async fn stage_rows(
         &self,
         planned: &PlannedJob<'_>,
         session: &SessionContext,

@@ -13,6 +13,7 @@ mod doubt;
 mod gate;
 mod inputs;
 mod job;
+mod made_steps;
 mod preview;
 mod promised;
 mod reason;

@@ -13,6 +13,7 @@
 //! | `billing_boundary(started_at, anchor_day, period, at)` | TIMESTAMP? | rule R5 |
 //! | `billing_window_start(…)`, `billing_window_end(…)`, of the same | TIMESTAMP? | rules R5, R8 |
 //! | `applying_row(started_at, anchor_day, period, as_of, effective_from, effective_to, existing_from)` | INT64? | rule R5 |
+//! | `width_bucket(at, thresholds)` | INT64? | rule R5 |
 //! | `add_period(at, count, unit)` | TIMESTAMP? | rule R9 |
 //! | `minor_unit(currency)` | INT64? | rule R9 |
 //! | `round_money(amount, currency)` | NUMERIC? | rule R9 |
@@ -43,6 +44,7 @@ mod row_digest;
 #[cfg(test)]
 mod testing;
 mod user_pid;
+mod width_bucket;
 
 use std::sync::Arc;
 
@@ -64,6 +66,7 @@ pub fn register(ctx: &SessionContext, key: Option<Arc<PseudonymKey>>) {
         ScalarUDF::from(BillingBoundary::new(Boundary::WindowStart)),
         ScalarUDF::from(BillingBoundary::new(Boundary::WindowEnd)),
         ScalarUDF::from(applying_row::ApplyingRow::default()),
+        ScalarUDF::from(width_bucket::WidthBucket::default()),
         ScalarUDF::from(add_period::AddPeriod::default()),
         ScalarUDF::from(minor_unit::MinorUnit::default()),
         ScalarUDF::from(round_money::RoundMoney::default()),
