@@ -1,54 +1,46 @@
 -- One row per user, day and metered feature: the cap, the window that it is for, what is used and what is left. Rules R7 and R8.
 
-WITH metered AS (
-    SELECT user_pid, feature_id, product_id, unit, reset, v_int, unlimited
-    FROM user_entitlement_history
-    WHERE value_type = 'metered'
-),
-
-billed AS (
-    -- Months are counted from the start of the winning subscription, or from the account's own without one.
+WITH used AS (
+    -- In each window that a feature may have. A day belongs to the window that holds its last instant.
     SELECT
-        account_id, user_pid, country,
-        billing_window_start(coalesce(started_at, created_at), anchor_day, 'month', $as_of) AS window_start,
-        billing_window_end(coalesce(started_at, created_at), anchor_day, 'month', $as_of)   AS window_end
-    FROM user_product
-),
-
-windowed AS (
-    SELECT
-        m.*, b.account_id, b.country,
-        CASE m.reset
-            WHEN 'billing'        THEN b.window_start
-            WHEN 'calendar_month' THEN date_trunc('month', $as_of)
-            WHEN 'day'            THEN date_trunc('day', $as_of)
-        END AS window_start,
-        CASE m.reset
-            WHEN 'billing'        THEN b.window_end
-            WHEN 'calendar_month' THEN date_trunc('month', $as_of) + INTERVAL '1 month'
-            WHEN 'day'            THEN date_trunc('day', $as_of) + INTERVAL '1 day'
-        END AS window_end
-    FROM metered AS m
-    JOIN billed AS b ON b.user_pid = m.user_pid
-),
-
-used AS (
-    -- A day belongs to the window that holds its last instant.
-    SELECT w.user_pid, w.feature_id, sum(u.consumed) AS consumed
+        b.user_pid, u.feature_id,
+        sum(u.consumed) FILTER (WHERE b.window_start < CAST(u.usage_date + INTERVAL '1 day' AS TIMESTAMP))   AS in_billed_month,
+        sum(u.consumed) FILTER (WHERE u.usage_date >= CAST(date_trunc('month', $as_of) AS DATE))             AS in_calendar_month,
+        sum(u.consumed) FILTER (WHERE u.usage_date = $snapshot_date)                                         AS in_day,
+        sum(u.consumed)                                                                                      AS in_all
     FROM feature_usage AS u
-    JOIN windowed AS w ON w.account_id = u.account_id AND w.feature_id = u.feature_id
+    JOIN billed_month AS b ON b.account_id = u.account_id
     WHERE u.usage_date <= $snapshot_date
-      AND (w.reset = 'none' OR w.window_start < CAST(u.usage_date + INTERVAL '1 day' AS TIMESTAMP))
-    GROUP BY w.user_pid, w.feature_id
+    GROUP BY b.user_pid, u.feature_id
 ),
 
 counted AS (
     SELECT
-        w.*,
-        CASE WHEN NOT w.unlimited THEN w.v_int END AS cap,
-        coalesce(u.consumed, 0)                    AS consumed
-    FROM windowed AS w
-    LEFT JOIN used AS u ON u.user_pid = w.user_pid AND u.feature_id = w.feature_id
+        m.user_pid, m.feature_id, m.product_id, b.country, m.unit, m.reset, m.unlimited,
+        CASE m.reset
+            WHEN 'billing'        THEN b.window_start
+            WHEN 'calendar_month' THEN date_trunc('month', $as_of)
+            WHEN 'day'            THEN date_trunc('day', $as_of)
+        END                                                                                                  AS window_start,
+        CASE m.reset
+            WHEN 'billing'        THEN b.window_end
+            WHEN 'calendar_month' THEN date_trunc('month', $as_of) + INTERVAL '1 month'
+            WHEN 'day'            THEN date_trunc('day', $as_of) + INTERVAL '1 day'
+        END                                                                                                  AS window_end,
+        CASE WHEN NOT m.unlimited THEN m.v_int END                                                           AS cap,
+        coalesce(
+            CASE m.reset
+                WHEN 'billing'        THEN u.in_billed_month
+                WHEN 'calendar_month' THEN u.in_calendar_month
+                WHEN 'day'            THEN u.in_day
+                WHEN 'none'           THEN u.in_all
+            END,
+            0
+        )                                                                                                    AS consumed
+    FROM user_entitlement_history AS m
+    JOIN billed_month AS b ON b.user_pid = m.user_pid
+    LEFT JOIN used AS u ON u.user_pid = m.user_pid AND u.feature_id = m.feature_id
+    WHERE m.value_type = 'metered'
 )
 
 SELECT
