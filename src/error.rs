@@ -117,6 +117,14 @@ impl Error {
         self
     }
 
+    /// The same to be told a second time: a source cannot be copied.
+    #[must_use]
+    pub fn without_source(&self) -> Error {
+        let Parts { kind, message, context, hint, .. } = self.0.as_ref();
+        let (message, context, hint) = (message.clone(), context.clone(), hint.clone());
+        Error(Box::new(Parts { kind: *kind, message, context, hint, source: None }))
+    }
+
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }

@@ -1,6 +1,7 @@
 //! A model: one SELECT, planned over the tables of a session, its result shaped to the table's contract.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -263,7 +264,10 @@ pub(crate) fn own_error(error: DataFusionError) -> std::result::Result<Error, Da
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(ours) => Ok(*ours),
-            Err(other) => Err(DataFusionError::External(other)),
+            Err(other) => match other.downcast::<Arc<DataFusionError>>() {
+                Ok(shared) => own_shared_error(*shared),
+                Err(other) => Err(DataFusionError::External(other)),
+            },
         },
         DataFusionError::Context(context, inner) => {
             own_error(*inner).map_err(|inner| DataFusionError::Context(context, Box::new(inner)))
@@ -278,11 +282,32 @@ pub(crate) fn own_error(error: DataFusionError) -> std::result::Result<Error, Da
             },
             other => Err(DataFusionError::ArrowError(Box::new(other), backtrace)),
         },
-        DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
-            Ok(inner) => own_error(inner),
-            Err(shared) => Err(DataFusionError::Shared(shared)),
-        },
+        DataFusionError::Shared(shared) => own_shared_error(shared),
         other => Err(other),
+    }
+}
+
+/// A repartition tells one error to every partition that it feeds.
+fn own_shared_error(shared: Arc<DataFusionError>) -> std::result::Result<Error, DataFusionError> {
+    let shared = match Arc::try_unwrap(shared) {
+        Ok(inner) => return own_error(inner),
+        Err(shared) => shared,
+    };
+    match own_error_within(&shared) {
+        Some(ours) => Ok(ours.without_source()),
+        None => Err(DataFusionError::Shared(shared)),
+    }
+}
+
+fn own_error_within(error: &DataFusionError) -> Option<&Error> {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+            Some(ours) => Some(ours),
+            None => own_error_within(inner.downcast_ref::<Arc<DataFusionError>>()?),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => own_error_within(inner),
+        DataFusionError::Shared(inner) => own_error_within(inner),
+        _ => None,
     }
 }
 
@@ -379,6 +404,22 @@ mod tests {
         assert_eq!(kind(DataFusionError::Internal("odd".into())), ErrorKind::Internal);
         let ours = Error::new(ErrorKind::LeaseHeld, "ours");
         assert_eq!(kind(DataFusionError::External(Box::new(ours))), ErrorKind::LeaseHeld);
+    }
+
+    /// As a repartition does, which keeps the error for others.
+    #[test]
+    fn an_error_that_is_told_to_several_keeps_its_kind() {
+        let ours = Error::new(ErrorKind::InputBroken, "no such date").with("column", "born").hint("mend it");
+        let shared = Arc::new(DataFusionError::External(Box::new(ours)));
+        for told in [
+            DataFusionError::External(Box::new(Arc::clone(&shared))).context("Join Error"),
+            DataFusionError::Shared(Arc::clone(&shared)),
+            DataFusionError::External(Box::new(Arc::new(DataFusionError::Shared(Arc::clone(&shared))))),
+        ] {
+            let told = engine_error(told);
+            assert_eq!((told.kind(), told.message()), (ErrorKind::InputBroken, "no such date"));
+            assert!(told.to_string().contains("column: born") && told.hint_text() == Some("mend it"), "{told}");
+        }
     }
 
     #[test]
