@@ -1,11 +1,14 @@
 //! DataFusion as this project uses it: sessions under one memory limit, tables over named Parquet files, models.
 
 mod bucket_joins;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod functions;
 mod model;
 mod order;
 mod parquet_table;
 mod partitions;
+mod place;
 mod pool;
 mod repeated;
 mod session;
@@ -15,5 +18,6 @@ pub use model::{ENGINE, Model, engine_error, name_known_tables, parameters, plan
 pub use order::{sorted_by, unmerged};
 pub use parquet_table::{DataFile, FILE_COLUMN, ParquetTable, ROW_COLUMN};
 pub use partitions::side_by_side;
+pub use place::{ClusterAddress, EnginePlace, SCHEDULER_PORT};
 pub use repeated::repeated;
-pub use session::{Engine, EngineOptions, Joins, default_memory};
+pub use session::{Engine, EngineOptions, Joins, Remote, default_memory};

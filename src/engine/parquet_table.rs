@@ -112,6 +112,12 @@ impl ParquetTable {
         self
     }
 
+    /// The same rows, of which nothing is stated.
+    #[must_use]
+    pub fn without_layout(self) -> Self {
+        ParquetTable { layout: None, ..self }
+    }
+
     /// How many buckets there are, where the files are buckets.
     pub fn buckets(&self) -> Option<usize> {
         self.layout.as_ref().and_then(|layout| layout.by.as_ref()).map(|_| self.files.len())

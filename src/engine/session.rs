@@ -1,5 +1,6 @@
 //! Sessions: one memory pool and one spill folder for the whole run, whatever runs side by side.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,12 +47,22 @@ pub enum Joins {
     Merge,
 }
 
+/// Where models run when that is not this process.
+pub trait Remote: fmt::Debug + Send + Sync {
+    /// A session like this one whose queries run there.
+    fn session(&self, local: &SessionContext) -> Result<SessionContext>;
+
+    /// Whether the same query may be asked again after this failure.
+    fn may_try_again(&self, error: &Error) -> bool;
+}
+
 #[derive(Debug)]
 pub struct Engine {
     /// Both under one limit; they differ in how much of it one operator may hold.
     hashing: Arc<RuntimeEnv>,
     merging: Arc<RuntimeEnv>,
     options: EngineOptions,
+    remote: Option<Arc<dyn Remote>>,
 }
 
 impl Engine {
@@ -75,7 +86,17 @@ impl Engine {
             .build_arc()
             .map_err(failed)?;
         let merging = RuntimeEnvBuilder::from_runtime_env(&hashing).with_memory_pool(pool(MERGE_PARTS));
-        Ok(Engine { merging: merging.build_arc().map_err(failed)?, hashing, options })
+        Ok(Engine { merging: merging.build_arc().map_err(failed)?, hashing, options, remote: None })
+    }
+
+    /// The same engine, whose models run elsewhere. Checks and comparisons stay here.
+    #[must_use]
+    pub fn with_remote(self, remote: Arc<dyn Remote>) -> Self {
+        Engine { remote: Some(remote), ..self }
+    }
+
+    pub fn remote(&self) -> Option<&dyn Remote> {
+        self.remote.as_deref()
     }
 
     pub fn register(&self, storage: &Storage) {

@@ -110,7 +110,8 @@ pub async fn stage(day: &Day<'_>, session: &SessionContext, joins: Joins) -> Res
     }
     let lake_files = table.as_ref().map(|table| table.files.as_slice()).unwrap_or_default();
     let files = lake_files.iter().map(HistoryFile::read).collect::<Result<Vec<_>>>()?;
-    if files.is_empty() {
+    // What is to be forgotten is found in files of this machine.
+    if files.is_empty() && day.engine.remote().is_none() {
         return first::stage(day, session, table).await;
     }
     let state = State::make(day, session).await?;

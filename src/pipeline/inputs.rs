@@ -45,6 +45,15 @@ pub enum InputState {
     Absent,
 }
 
+/// Whether a session is told that the files of an input are buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Buckets {
+    Told,
+    /// It sees files in no order. A cluster cuts plans into stages and deals rows out between them by another hash than ours;
+    /// the rule that keeps the two apart looks at whole plans.
+    Untold,
+}
+
 /// Finds an input without reading it. Errors (exit 10): it is not there, or not complete.
 pub async fn probe(snapshots: &Storage, lake: &Storage, input: &PlannedInput<'_>) -> Result<InputState> {
     match &input.from {
@@ -253,9 +262,13 @@ impl Run<'_> {
         context: &SessionContext,
         planned: &PlannedJob<'_>,
         states: &[InputState],
+        buckets: Buckets,
     ) -> Result<Vec<u64>> {
         let inputs = planned.inputs.iter().zip(states);
-        let tables = try_join_all(inputs.map(|(input, state)| self.table_of(input, state))).await?;
+        let mut tables = try_join_all(inputs.map(|(input, state)| self.table_of(input, state))).await?;
+        if buckets == Buckets::Untold {
+            tables = tables.into_iter().map(|(table, rows)| (table.without_layout(), rows)).collect();
+        }
         keep_apart(context, &tables.iter().filter_map(|(table, _)| table.buckets()).collect::<Vec<_>>());
         let mut rows = Vec::new();
         for ((input, state), (table, count)) in planned.inputs.iter().zip(states).zip(tables) {

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
 use super::Run;
-use super::inputs::{InputState, fingerprint, probe, sql_hash};
+use super::inputs::{Buckets, InputState, fingerprint, probe, sql_hash};
 use super::made_steps::register_steps;
 use super::preview::due;
 use super::room::Room;
@@ -141,7 +141,7 @@ impl Run<'_> {
         let fits = needed_memory(&inputs) <= engine.options().memory_bytes;
         let mut joins = if fits { Joins::Hash } else { Joins::Merge };
         let mut session = engine.session(joins);
-        let rows = self.register(&session, planned, states).await?;
+        let rows = self.register(&session, planned, states, Buckets::Told).await?;
         inputs.iter_mut().zip(&rows).for_each(|(input, rows)| input.rows = *rows);
         self.tell(inputs_resolved(planned, inputs, fingerprint.clone())).await?;
         let mut staged = self.stage(planned, &session, states, &fingerprint, joins).await;
@@ -158,7 +158,7 @@ impl Run<'_> {
             tracing::info!(job = %planned.job.name, ?joins, "does not fit into memory, and is made again alone");
             self.context.lake.remove(&run_folder(&planned.job.table.name, &self.context.run_id)).await?;
             session = engine.session(joins);
-            self.register(&session, planned, states).await?;
+            self.register(&session, planned, states, Buckets::Told).await?;
             staged = self.stage(planned, &session, states, &fingerprint, joins).await;
         }
         let staged = staged.map_err(|error| told_with_inputs(error, planned, states))?;
@@ -174,14 +174,19 @@ impl Run<'_> {
         fingerprint: &str,
         joins: Joins,
     ) -> Result<Staged> {
+        if let Some(remote) = self.context.engine.remote() {
+            // Other machines do not see this one's work folder, so steps are made as often as they are read.
+            return self.stage_elsewhere(remote, planned, states, fingerprint, joins).await;
+        }
         let work = self.context.work.storage();
         let spilled_bytes = register_steps(session, planned.job, self.plan.date, work).await?;
-        let mut staged = self.stage_rows(planned, session, states, fingerprint, joins).await?;
+        let mut staged = self.stage_here(planned, session, states, fingerprint, joins).await?;
         staged.spilled_bytes += spilled_bytes;
         Ok(staged)
     }
 
-    async fn stage_rows(
+    /// The model runs where the session runs its queries.
+    pub(super) async fn stage_here(
         &self,
         planned: &PlannedJob<'_>,
         session: &SessionContext,

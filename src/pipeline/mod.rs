@@ -10,6 +10,7 @@
 
 mod day;
 mod doubt;
+mod elsewhere;
 mod gate;
 mod inputs;
 mod job;
