@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands::{
-    alert, backfill, bucket, check, complete, completions, diff, export, generate, init, lineage, man, plan, query,
-    run, runs, schedule, schema, show, status, test,
+    alert, backfill, bucket, check, cluster, complete, completions, diff, export, generate, init, lineage, man, plan,
+    query, run, runs, schedule, schema, show, status, test,
 };
 
 /// Exit codes are part of the interface; a literal, so that the longer text can hold it.
@@ -99,6 +99,9 @@ pub enum Command {
     Test(test::Args),
     /// List schedules, write what schedulers read, run the day of a tick.
     Schedule(schedule::Args),
+    /// Run the scheduler or an executor of a cluster.
+    #[cfg_attr(not(feature = "cluster"), command(hide = true))]
+    Cluster(cluster::Args),
     /// Print the JSON Schema of a project file, for editors.
     Schema(schema::Args),
     /// Print what a shell needs to complete flags, jobs, tags and tables.

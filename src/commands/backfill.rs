@@ -5,6 +5,7 @@ mod progress;
 mod text;
 
 use self::progress::BackfillProgress;
+use super::engine::EngineArgs;
 use super::run::{command_line, prove};
 use super::selection::Selection;
 use super::stop::{GOES_ON, stopped, stopped_by};
@@ -48,6 +49,8 @@ pub struct Args {
     /// What joins, sorts and aggregates of all days may hold in memory together, such as 512MiB.
     #[arg(long, value_parser = workspace::memory, value_name = "SIZE")]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Make fresh partitions again too.
     #[arg(long)]
     pub force: bool,
@@ -122,6 +125,7 @@ async fn run(workspace: &Workspace, plans: &[Plan<'_>], meant: &Meant<'_>, args:
     if let Some(plan) = plans.last() {
         prove(plan, &engine, &lake).await?;
     }
+    let engine = args.engine.place(engine, &[&lake, &snapshots]).await?;
     let warehouse = Warehouse::connect(&workspace.environment).await?;
     let memory = Memory::new(engine.options().memory_bytes);
     let ground = Ground {

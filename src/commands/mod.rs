@@ -4,9 +4,11 @@ pub mod alert;
 pub mod backfill;
 pub mod bucket;
 pub mod check;
+pub mod cluster;
 pub mod complete;
 pub mod completions;
 pub mod diff;
+pub mod engine;
 pub mod export;
 pub mod generate;
 pub mod init;
@@ -67,6 +69,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Export(args) => export::exec(&args, &global),
         Command::Test(args) => block_on(reading(test::exec(&args, &global))),
         Command::Schedule(args) => block_on(schedule::exec(&args, &global)),
+        Command::Cluster(args) => block_on(cluster::exec(&args, &global)),
         Command::Schema(args) => schema::exec(&args),
         Command::Completions(args) => completions::exec(&args),
         Command::Man(args) => man::exec(&args),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use self::json::RunJson;
 use super::alert;
+use super::engine::EngineArgs;
 use super::print_json;
 use super::progress::RunProgress;
 use super::selection::Selection;
@@ -29,7 +30,8 @@ Examples:
   gatefold run tag:daily --date 2026-11-20
   gatefold run +tier_metrics_daily --exclude user_pii
   gatefold run --from 2026-11-01 --to 2026-11-20     # day after day, as histories want it
-  gatefold run user_daily --force --memory 2GiB";
+  gatefold run user_daily --force --memory 2GiB
+  gatefold run --engine ballista://gatefold-scheduler:50050   # on a cluster";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,6 +51,8 @@ pub struct Args {
     /// What joins, sorts and aggregates may hold in memory together, such as 512MiB; what does not fit spills to disk.
     #[arg(long, value_parser = workspace::memory, value_name = "SIZE")]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Make partitions again that are already published from the same inputs.
     #[arg(long)]
     pub force: bool,
@@ -60,8 +64,17 @@ pub struct Args {
 
 impl Args {
     /// Of a run of one day, with nothing forced.
-    pub(super) fn of_a_day(memory: Option<u64>) -> Self {
-        Args { selection: Selection::default(), date: None, from: None, to: None, memory, force: false, rebuild: false }
+    pub(super) fn of_a_day(memory: Option<u64>, engine: EngineArgs) -> Self {
+        Args {
+            selection: Selection::default(),
+            date: None,
+            from: None,
+            to: None,
+            memory,
+            engine,
+            force: false,
+            rebuild: false,
+        }
     }
 }
 
@@ -157,6 +170,7 @@ pub(super) async fn run_day(
         engine.register(storage);
     }
     prove(plan, &engine, &lake).await.inspect_err(|_| remove_quietly(&work))?;
+    let engine = args.engine.place(engine, &[&lake, &snapshots]).await.inspect_err(|_| remove_quietly(&work))?;
 
     let warehouse = Warehouse::connect(&workspace.environment).await.inspect_err(|_| remove_quietly(&work))?;
     let progress = RunProgress::new(warehouse.is_some());

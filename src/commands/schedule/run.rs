@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cli::{Format, Global};
+use crate::commands::engine::EngineArgs;
 use crate::commands::stop::{GOES_ON, unless_stopped};
 use crate::commands::workspace::{self, Workspace};
 use crate::commands::{alert, complete, print_json, run};
@@ -41,6 +42,8 @@ pub struct Args {
     /// As for run.
     #[arg(long, value_parser = workspace::memory, value_name = "SIZE")]
     pub memory: Option<u64>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 pub async fn exec(args: &Args, global: &Global) -> Result<u8> {
@@ -135,7 +138,7 @@ impl<'a> Runs<'a> {
 
     async fn run(&mut self, jobs: &[JobName]) -> Result<RunEnd> {
         let plan = self.plan(jobs)?;
-        let args = run::Args::of_a_day(self.args.memory);
+        let args = run::Args::of_a_day(self.args.memory, self.args.engine.clone());
         let limit = self.schedule.limit();
         let ran = timeout(limit, run::run_day(self.workspace, &plan, &args, None)).await.unwrap_or_else(|_| {
             Err(Error::new(ErrorKind::Publish, format!("the run did not end within {}", duration::text(limit)))
