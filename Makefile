@@ -3,6 +3,7 @@
 # make test       format, lint, every test
 # make check      the project: its jobs, snapshots and schedules, and whether what is rendered from them is up to date
 # make cloud      a Cloud Storage and a BigQuery on loopback, kept in .cache/cloud, until Ctrl-C
+# make cluster-test  the same models on a cluster of this machine: builds it, which takes minutes the first time
 # make bench      three jobs beside other engines: make bench ACCOUNTS="1000000 5000000" ROUNDS=3
 # make examples, make release, make clean
 
@@ -60,7 +61,7 @@ export GATEFOLD_PEERS_BENCH_PYTHON = $(BENCH_VENV)/bin/python
 AIRFLOW_VENV = $(CACHE)/airflow
 export GATEFOLD_AIRFLOW_PYTHON = $(AIRFLOW_VENV)/bin/python
 
-.PHONY: run run-cloud run-cloud-jobs test check build examples release bench fmt lint python peers cloud cloud-python cloud-test airflow airflow-test clean
+.PHONY: run run-cloud run-cloud-jobs test check build examples release bench fmt lint python peers cloud cloud-python cloud-test airflow airflow-test cluster-test clean
 
 run: build $(SAMPLE)
 	$(GATEFOLD) run --from $(FROM) --to $(UNTIL)
@@ -169,6 +170,12 @@ $(AIRFLOW_VENV)/.ready: tests/airflow/requirements.txt
 
 airflow-test: airflow build
 	GATEFOLD=$(GATEFOLD) $(GATEFOLD_AIRFLOW_PYTHON) -B -m pytest --quiet tests/airflow
+
+# Not of `make test`: with the cluster's crates every dependency above DataFusion is built a second time.
+cluster-test: export RUST_MIN_STACK = 8388608
+cluster-test:
+	$(CARGO) clippy --quiet --features cluster --all-targets -- --deny warnings
+	$(CARGO) test --quiet --features cluster cluster::
 
 release:
 	$(CARGO) build --release

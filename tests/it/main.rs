@@ -10,6 +10,7 @@ mod bucket;
 mod checkpoint;
 mod checksums;
 mod cloud;
+mod cluster;
 mod commands;
 mod crash;
 mod diff;

@@ -245,6 +245,30 @@ pub struct Lake {
     rows: BTreeMap<String, Vec<String>>,
 }
 
+#[cfg(feature = "cluster")]
+impl Lake {
+    pub fn without(mut self, table: &str) -> Self {
+        self.versions.remove(table);
+        self.rows.remove(table);
+        self
+    }
+
+    /// The first rows of each table that are in one of two lakes and not in the other, for a message.
+    pub fn difference(&self, other: &Lake) -> String {
+        let mut text = format!("versions: {:?} and {:?}\n", self.versions, other.versions);
+        for (table, rows) in &self.rows {
+            let empty = Vec::new();
+            let others = other.rows.get(table).unwrap_or(&empty);
+            let only = |these: &[String], those: &[String]| -> Vec<String> {
+                these.iter().filter(|row| those.binary_search(row).is_err()).take(2).cloned().collect()
+            };
+            text += &format!("{table}: {} rows {:?}\n", rows.len(), only(rows, others));
+            text += &format!("{table}: {} rows {:?}\n", others.len(), only(others, rows));
+        }
+        text
+    }
+}
+
 /// One call of the program.
 #[derive(Debug)]
 pub struct Ran {
