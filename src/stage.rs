@@ -2,6 +2,7 @@
 
 mod statement;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -106,7 +107,7 @@ pub async fn stage(lake: &Storage, table: &TableSpec, run: &RunId, frame: DataFr
     Ok(Staged { table: table.name.clone(), files, spilled_bytes, change: None })
 }
 
-/// Runs the query and writes each of its partitions to files of its own, at least one in all. Returns them by name, and
+/// Runs the query and writes each of its partitions to files of its own, at least one in all. Returns them by their partitions, and
 /// what the query wrote to disk for want of memory.
 pub async fn write_query(
     storage: &Storage,
@@ -139,11 +140,13 @@ pub async fn write_plan(
         )
     });
     let mut writers = futures::stream::iter(writers).map(SpawnedTask::join).buffer_unordered(at_once);
-    let mut files = Vec::new();
+    let mut partitions = BTreeMap::new();
     while let Some(written) = writers.next().await {
-        files.extend(written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??);
+        let (partition, files) =
+            written.map_err(|error| Error::internal("a writer ended abruptly").source(error))??;
+        partitions.insert(partition, files);
     }
-    files.sort_by(|a: &StagedFile, b| a.meta.location.cmp(&b.meta.location));
+    let mut files: Vec<StagedFile> = partitions.into_values().flatten().collect();
     if layout.keep == Keep::Lasting {
         files = without_empty(storage, files).await?;
     }
@@ -204,7 +207,7 @@ struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    async fn write_all(mut self, mut stream: SendableRecordBatchStream) -> Result<Vec<StagedFile>> {
+    async fn write_all(mut self, mut stream: SendableRecordBatchStream) -> Result<(usize, Vec<StagedFile>)> {
         let mut statement = Statement::of(&stream.schema(), self.layout.contract.as_deref());
         let mut open = self.next_file(statement.schema());
         while let Some(batch) = stream.next().await {
@@ -226,7 +229,7 @@ impl PartitionWriter {
             .await?;
         }
         self.files.push(open.close(&self.lake).await?);
-        Ok(self.files)
+        Ok((self.partition, self.files))
     }
 
     fn next_file(&self, schema: &SchemaRef) -> OpenFile {

@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
-use datafusion::logical_expr::binary::comparison_coercion;
+use datafusion::logical_expr::binary::type_union_coercion;
 use datafusion::logical_expr::{cast, ident};
 use futures::TryStreamExt;
 
@@ -57,13 +57,13 @@ pub(super) async fn all_present(own: DataFrame, others: DataFrame, most: u64) ->
     Ok(Some(wanted.all_found()))
 }
 
-/// Both with columns of the same types; `None` where there are none that hold the values of both.
+/// Both with columns of the same types, which are those of a UNION; `None` where it has none.
 fn alike(own: DataFrame, others: DataFrame) -> Result<Option<[DataFrame; 2]>> {
     let types = |frame: &DataFrame| -> Vec<DataType> {
         frame.schema().fields().iter().map(|field| field.data_type().clone()).collect()
     };
     let pairs = types(&own).into_iter().zip(types(&others));
-    let Some(common) = pairs.map(|(own, other)| comparison_coercion(&own, &other)).collect::<Option<Vec<_>>>() else {
+    let Some(common) = pairs.map(|(own, other)| type_union_coercion(&own, &other)).collect::<Option<Vec<_>>>() else {
         return Ok(None);
     };
     let of_types = |frame: DataFrame| {
@@ -137,6 +137,9 @@ mod tests {
         assert_eq!(present(&context, own, &others(100)).await, Some(true));
         assert_eq!(present(&context, own, &others(99)).await, Some(false));
         assert_eq!(present(&context, "SELECT 1 AS n WHERE FALSE", "SELECT 2").await, Some(true));
+        // As text, like in a UNION.
+        assert_eq!(present(&context, "SELECT '01' AS n", "SELECT 1").await, Some(false));
+        assert_eq!(present(&context, "SELECT 'abc' AS n", "SELECT 1").await, Some(false));
     }
 
     #[tokio::test]

@@ -144,7 +144,9 @@ impl PhysicalOptimizerRule for BucketsApart {
 }
 
 fn dealer(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Dealer>> {
-    let below = plan.children().into_iter().map(dealer).collect::<Result<Vec<_>>>()?;
+    // What is one partition is read as a whole, and deals nothing out.
+    let parts = plan.children().into_iter().filter(|child| child.output_partitioning().partition_count() > 1);
+    let below = parts.map(dealer).collect::<Result<Vec<_>>>()?;
     let mut dealers = below.into_iter().flatten();
     let first = dealers.next();
     if by_partition(plan) && dealers.any(|other| Some(other) != first) {

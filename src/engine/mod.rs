@@ -15,7 +15,7 @@ mod session;
 
 pub use bucket_joins::{bucketed_by, keep_apart};
 pub use model::{ENGINE, Model, engine_error, name_known_tables, parameters, plan_error};
-pub use order::{sorted_by, unmerged};
+pub use order::{sorted_by, unmerged, without_values};
 pub use parquet_table::{DataFile, FILE_COLUMN, ParquetTable, ROW_COLUMN};
 pub use partitions::side_by_side;
 pub use place::{ClusterAddress, EnginePlace, SCHEDULER_PORT};

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, NullEquality, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::partial_sort::PartialSortExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -18,8 +21,8 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, replace_
 
 use super::parquet_table::ASCENDING;
 
-/// Sorts no more than is not sorted yet. What has one value in the first columns is held in memory; tables of ours are sorted
-/// by whom a row is about before anything else.
+/// Sorts no more than is not sorted yet. What has one value in the first columns is held in memory, so tables state an order only
+/// where its first column tells rows apart: buckets are sorted by their column, steps as their texts end.
 #[derive(Debug)]
 pub(super) struct SortWithin;
 
@@ -77,6 +80,34 @@ pub fn unmerged(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> 
         return replace_children_if_necessary(plan, parts);
     }
     Ok(plan)
+}
+
+/// The rows of a sorted plan that have in `column` none of some values, in the same order. The values, rows of one column, are
+/// held in memory; a null is none of them.
+pub fn without_values(
+    plan: Arc<dyn ExecutionPlan>,
+    column: &str,
+    values: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let order = plan.output_ordering().cloned();
+    let plan = unmerged(plan)?;
+    let value: Arc<dyn PhysicalExpr> = Arc::new(Column::new(values.schema().field(0).name(), 0));
+    let of_row: Arc<dyn PhysicalExpr> = Arc::new(Column::new_with_schema(column, &plan.schema())?);
+    let left = HashJoinExec::try_new(
+        Arc::new(CoalescePartitionsExec::new(values)),
+        plan,
+        vec![(value, of_row)],
+        None,
+        &JoinType::RightAnti,
+        None,
+        PartitionMode::CollectLeft,
+        NullEquality::NullEqualsNothing,
+        false,
+    )?;
+    Ok(match order {
+        Some(order) => Arc::new(SortPreservingMergeExec::new(order, Arc::new(left))),
+        None => Arc::new(left),
+    })
 }
 
 /// The columns by which each partition of a plan is sorted, ascending, by their names.

@@ -24,7 +24,7 @@ const TIMES: &str = "__times";
 ///
 /// Errors: what the query meets.
 pub async fn repeated(numbers: DataFrame, most: usize) -> Result<Option<Vec<u64>>> {
-    if let Some(mut all) = all_of(numbers.clone()).await? {
+    if let Some((mut all, _reserved)) = all_of(numbers.clone()).await? {
         all.sort_unstable();
         let mut found: Vec<u64> = all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         found.dedup();
@@ -43,8 +43,8 @@ pub async fn repeated(numbers: DataFrame, most: usize) -> Result<Option<Vec<u64>
     Ok(Some(found))
 }
 
-/// All numbers, where the session's memory holds them.
-async fn all_of(numbers: DataFrame) -> Result<Option<Vec<u64>>> {
+/// All numbers, where the session's memory holds them, and the memory.
+async fn all_of(numbers: DataFrame) -> Result<Option<(Vec<u64>, Vec<MemoryReservation>)>> {
     let pool = numbers.task_ctx().runtime_env().memory_pool.clone();
     let gathered = side_by_side(numbers, move |batches| {
         let reservation = MemoryConsumer::new("repeated").register(&pool);
@@ -52,9 +52,8 @@ async fn all_of(numbers: DataFrame) -> Result<Option<Vec<u64>>> {
     });
     match gathered.await {
         Ok(parts) => {
-            // Given back when all are put together.
-            let (numbers, _reserved): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-            Ok(Some(numbers.concat()))
+            let (numbers, reserved): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+            Ok(Some((numbers.concat(), reserved)))
         }
         Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => Ok(None),
         Err(error) => Err(error),

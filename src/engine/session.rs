@@ -115,7 +115,7 @@ impl Engine {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(self.config(joins))
             .with_runtime_env(Arc::clone(runtime))
-            .with_physical_optimizer_rules(physical_rules());
+            .with_physical_optimizer_rules(physical_rules(joins));
         let context = SessionContext::new_with_state(state.build());
         functions::register(&context, self.options.key.clone());
         context
@@ -152,9 +152,12 @@ impl Engine {
 }
 
 /// DataFusion's own rules and ours.
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+fn physical_rules(joins: Joins) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
-    rules.push(Arc::new(SortWithin));
+    // It holds the rows of a value in memory, where a whole sort spills.
+    if joins == Joins::Hash {
+        rules.push(Arc::new(SortWithin));
+    }
     for (after, rule) in bucket_joins::rules() {
         let place = rules.iter().position(|rule| Some(rule.name()) == after).map_or(rules.len(), |place| place + 1);
         rules.insert(place, rule);

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, SortExpr, cast, ident, lit};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
@@ -25,7 +27,7 @@ use crate::contract::Column;
 use crate::engine::{DataFile, Joins, ParquetTable, engine_error};
 use crate::error::Result;
 use crate::job::{IS_CURRENT, VALID_FROM, VALID_TO};
-use crate::stage::{Keep, Layout, StagedFile, run_folder, write_query};
+use crate::stage::{Keep, Layout, StagedFile, run_folder, write_plan};
 
 /// A row that changes costs the file it lies in, so files are not as large as those of other tables.
 const FILE_BYTES: usize = 128 << 20;
@@ -149,14 +151,14 @@ impl Day<'_> {
     }
 
     /// What the files of a shelf are sorted by.
-    pub(super) fn order(&self) -> Vec<SortExpr> {
+    fn order(&self) -> Vec<SortExpr> {
         self.ordered_by().map(|name| in_order(name)).collect()
     }
 
-    /// The same of the rows of the model, which lack the columns of the engine.
+    /// The same of rows of the model. The columns of the engine have one value in all that a day opens.
     pub(super) fn order_of_model(&self) -> Vec<SortExpr> {
         let of_model = |name: &&String| self.job.table.model_columns().any(|column| column.name == **name);
-        self.ordered_by().take_while(of_model).map(|name| in_order(name)).collect()
+        self.ordered_by().filter(of_model).map(|name| in_order(name)).collect()
     }
 
     fn ordered_by(&self) -> impl Iterator<Item = &String> {
@@ -165,9 +167,14 @@ impl Day<'_> {
     }
 
     /// Writes rows that the day opens.
-    pub(super) async fn write_opened(&self, written: &mut Written, frame: DataFrame) -> Result<()> {
+    pub(super) async fn write_opened(
+        &self,
+        written: &mut Written,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> Result<()> {
         let shelf = self.opened_shelf();
-        self.write(written, shelf, shelf.to_string(), frame).await
+        self.write_planned(written, shelf, shelf.to_string(), plan, context).await
     }
 
     fn opened_shelf(&self) -> Shelf {
@@ -189,10 +196,23 @@ impl Day<'_> {
     }
 
     async fn write(&self, written: &mut Written, shelf: Shelf, name: String, frame: DataFrame) -> Result<()> {
+        let context = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await.map_err(engine_error)?;
+        self.write_planned(written, shelf, name, plan, context).await
+    }
+
+    async fn write_planned(
+        &self,
+        written: &mut Written,
+        shelf: Shelf,
+        name: String,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> Result<()> {
         let folder = run_folder(&self.job.table.name, self.run);
         let layout =
             Layout { name, file_bytes: FILE_BYTES, contract: Some(self.job.table.schema()), keep: Keep::Lasting };
-        let (files, spilled_bytes) = write_query(self.lake, &folder, &layout, frame).await?;
+        let (files, spilled_bytes) = write_plan(self.lake, &folder, &layout, plan, context).await?;
         written.files.extend(files.into_iter().map(|file| (shelf.kind, file)));
         written.spilled_bytes += spilled_bytes;
         Ok(())

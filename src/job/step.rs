@@ -1,7 +1,8 @@
 //! A step: a named SELECT that the models of several jobs read, `sql/steps/<name>.sql`.
 //!
-//! A step is planned into every model that names it among its inputs, as if it stood there as a `WITH` clause. It stores nothing,
-//! so personal data that it carries along is in no table, and a rule that several tables follow is written once.
+//! A step is planned into every model that names it among its inputs, as if it stood there as a `WITH` clause, or made once for a job
+//! that reads it more than once. It is no table, so personal data that it carries along is in none, and a rule that several
+//! tables follow is written once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 
 use super::Run;
 use super::inputs::{Buckets, InputState, fingerprint, probe, sql_hash};
-use super::made_steps::register_steps;
+use super::made_steps::{register_steps, steps_folder};
 use super::preview::due;
 use super::room::Room;
 use super::survey::published_run;
@@ -94,6 +94,7 @@ impl Run<'_> {
         let (session, staged, input_rows) = self.staged(planned, &states, inputs, fingerprint, &mut room).await?;
         let (report, audited) = self.audited(planned, &session, staged).await?;
         drop((session, room));
+        self.context.work.storage().remove(&steps_folder(planned.job)).await?;
         let Some(audited) = audited else { return Err(self.refused(planned, &report).await) };
         let published = self.published(planned, audited, lease, started).await?;
         let loaded = self.loaded(planned, lease).await?;

@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::source_as_provider;
+use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
 use object_store::path::Path;
 
@@ -26,11 +29,9 @@ const FILE_BYTES: usize = usize::MAX;
 /// A table of fewer bytes is as nothing beside the others, such as the plans of a catalogue beside subscriptions.
 const SMALL_BYTES: usize = 128 << 10;
 
-/// Which columns are read of a step, and how often.
-#[derive(Debug, Default)]
-struct Reads {
-    times: u64,
-    columns: BTreeSet<usize>,
+/// Where the steps of a job are made. They hold ids of accounts, and are removed when the job is done.
+pub(super) fn steps_folder(job: &Job) -> Path {
+    Path::from_iter(["steps", job.name.as_str()])
 }
 
 /// Registers the steps of a job whose inputs are in `session`. Returns what making them wrote to disk for want of memory.
@@ -42,19 +43,17 @@ pub(super) async fn register_steps(
     date: SnapshotDate,
     work: &Storage,
 ) -> Result<u64> {
-    let folder = Path::from_iter(["steps", job.name.as_str()]);
+    let folder = steps_folder(job);
     // What a try with another kind of joins has left.
     work.remove(&folder).await?;
     let shared = shared_steps(session, job, date).await?;
     let mut spilled_bytes = 0;
     for step in &job.steps {
         let rows = model_of(step).plan(session, date).await?;
-        let Some(columns) = shared.get(&step.name) else {
+        if !shared.contains(&step.name) {
             session.register_table(step.name.as_str(), rows.into_view()).map_err(engine_error)?;
             continue;
-        };
-        let names: Vec<&str> = columns.iter().map(|at| rows.schema().field(*at).name().as_str()).collect();
-        let rows = rows.clone().select_columns(&names).map_err(engine_error)?;
+        }
         let (table, spilled) = made(rows, work, &folder.clone().join(step.name.as_str())).await?;
         session.register_table(step.name.as_str(), Arc::new(table)).map_err(engine_error)?;
         spilled_bytes += spilled;
@@ -66,12 +65,8 @@ fn model_of(step: &Step) -> Model<'_> {
     Model { sql: &step.sql, file: &step.file }
 }
 
-/// The steps that are worth making, each with the columns that are read of it.
-async fn shared_steps(
-    session: &SessionContext,
-    job: &Job,
-    date: SnapshotDate,
-) -> Result<BTreeMap<String, BTreeSet<usize>>> {
+/// The steps that are worth making.
+async fn shared_steps(session: &SessionContext, job: &Job, date: SnapshotDate) -> Result<BTreeSet<String>> {
     // A table without rows stands for each step, so that what reads it is planned without what it is made of.
     let mut plans = Vec::new();
     for step in &job.steps {
@@ -86,38 +81,31 @@ async fn shared_steps(
     for step in &job.steps {
         session.deregister_table(step.name.as_str()).map_err(engine_error)?;
     }
-    let mut reads: BTreeMap<&str, Reads> =
-        job.steps.iter().map(|step| (step.name.as_str(), Reads::default())).collect();
+    let mut times: BTreeMap<&str, u64> = job.steps.iter().map(|step| (step.name.as_str(), 0)).collect();
     for picked in [&job.table.forget, &job.table.keep_open].into_iter().flatten() {
         for name in picked.tables()? {
-            if let Some(reads) = reads.get_mut(name.as_str()) {
-                reads.times += 1;
-                let step = plans.iter().find(|(step, _)| *step == Some(name.as_str()));
-                reads.columns.extend(step.map_or(0..0, |(_, plan)| 0..plan.schema().fields().len()));
-            }
+            times.iter_mut().filter(|(step, _)| **step == name).for_each(|(_, times)| *times += 1);
         }
     }
     let mut weights: BTreeMap<&str, Weight> = BTreeMap::new();
     for (name, plan) in &plans {
         if let Some(name) = name {
-            weights.insert(name, weight(plan, &weights));
+            weights.insert(name, weight(plan, &weights).map_err(engine_error)?);
         }
     }
-    let mut shared = BTreeMap::new();
+    let mut shared = BTreeSet::new();
     // From the model back to the inputs: how often a step is read is known when all that read it are.
     for (name, plan) in plans.iter().rev() {
-        let times = match name.and_then(|name| Some((name, reads.get(name)?))) {
-            Some((name, own)) if own.times > 1 && weights[name].work => {
-                shared.insert(name.to_owned(), own.columns.clone());
+        let own = match name {
+            Some(name) if times[name] > 1 && weights[name].work && is_storable(plan) => {
+                shared.insert((*name).to_owned());
                 1
             }
-            Some((_, own)) => own.times,
+            Some(name) => times[name],
             None => 1,
         };
-        for (step, columns) in scans(plan, &reads)? {
-            let reads = reads.entry(step).or_default();
-            reads.times += times;
-            reads.columns.extend(columns);
+        for step in scans(plan, &weights)? {
+            times.entry(step).and_modify(|times| *times += own);
         }
     }
     Ok(shared)
@@ -136,35 +124,55 @@ struct Weight {
     work: bool,
 }
 
-fn weight(plan: &LogicalPlan, steps: &BTreeMap<&str, Weight>) -> Weight {
+fn weight(plan: &LogicalPlan, steps: &BTreeMap<&str, Weight>) -> DataFusionResult<Weight> {
     if let LogicalPlan::TableScan(scan) = plan {
-        return steps.get(scan.table_name.table()).copied().unwrap_or_else(|| {
+        return Ok(steps.get(scan.table_name.table()).copied().unwrap_or_else(|| {
             let statistics = source_as_provider(&scan.source).ok().and_then(|table| table.statistics());
             let bytes = statistics.and_then(|known| known.total_byte_size.get_value().copied());
             Weight { large: bytes.is_none_or(|bytes| bytes > SMALL_BYTES), work: false }
-        });
+        }));
     }
-    let inputs: Vec<Weight> = plan.inputs().into_iter().map(|input| weight(input, steps)).collect();
+    let inputs = plan.inputs().into_iter().map(|input| weight(input, steps)).collect::<DataFusionResult<Vec<_>>>()?;
     let large = inputs.iter().filter(|input| input.large).count();
-    let own_work = match plan {
-        LogicalPlan::Filter(_) | LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) => {
-            false
-        }
+    let mut work = inputs.iter().any(|input| input.work);
+    work |= match plan {
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Union(_)
+        | LogicalPlan::Subquery(_) => false,
         LogicalPlan::Join(_) => large > 1,
         _ => large > 0,
     };
-    Weight { large: large > 0, work: own_work || inputs.iter().any(|input| input.work) }
+    plan.apply_subqueries(|subquery| {
+        work |= weight(subquery, steps)?.work;
+        Ok(TreeNodeRecursion::Jump)
+    })?;
+    Ok(Weight { large: large > 0, work })
 }
 
-/// Every place at which a plan reads a step, with the columns that it takes there.
-fn scans<'a>(plan: &LogicalPlan, steps: &BTreeMap<&'a str, Reads>) -> Result<Vec<(&'a str, Vec<usize>)>> {
+/// Whether a file holds all columns of a plan: models have the types of tables, steps may have any.
+fn is_storable(plan: &LogicalPlan) -> bool {
+    fn is_odd(data_type: &DataType) -> bool {
+        use DataType::{Duration, FixedSizeList, Interval, LargeList, List, Map, RunEndEncoded, Struct, Union};
+        match data_type {
+            Interval(_) | Duration(_) | Union(..) | RunEndEncoded(..) | DataType::Null => true,
+            List(of) | LargeList(of) | FixedSizeList(of, _) | Map(of, _) => is_odd(of.data_type()),
+            Struct(fields) => fields.is_empty() || fields.iter().any(|field| is_odd(field.data_type())),
+            _ => false,
+        }
+    }
+    !plan.schema().fields().iter().any(|field| is_odd(field.data_type()))
+}
+
+/// The step at every place at which a plan reads one.
+fn scans<'a>(plan: &LogicalPlan, steps: &BTreeMap<&'a str, Weight>) -> Result<Vec<&'a str>> {
     let mut found = Vec::new();
     let look = |node: &LogicalPlan| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some((step, _)) = steps.get_key_value(scan.table_name.table())
         {
-            let all = || (0..scan.source.schema().fields().len()).collect();
-            found.push((*step, scan.projection.clone().unwrap_or_else(all)));
+            found.push(*step);
         }
         Ok(TreeNodeRecursion::Continue)
     };
@@ -172,23 +180,32 @@ fn scans<'a>(plan: &LogicalPlan, steps: &BTreeMap<&'a str, Reads>) -> Result<Vec
     Ok(found)
 }
 
-/// Runs a step and writes its rows, in the buckets and in the order in which they come.
+/// Runs a step and writes its rows, in the buckets in which they come, and in the order that it ends with.
 async fn made(rows: DataFrame, work: &Storage, folder: &Path) -> Result<(ParquetTable, u64)> {
     let context = Arc::new(rows.task_ctx());
+    let ends_in_order = matches!(rows.logical_plan(), LogicalPlan::Sort(_));
     // Its order is one of each file.
     let plan = rows.create_physical_plan().await.and_then(unmerged).map_err(engine_error)?;
+    let partitions = plan.output_partitioning().partition_count();
     let schema = plan.schema();
-    let (by, sorted) = (bucketed_by(&plan).map_err(engine_error)?, sorted_by(&plan));
+    let by = bucketed_by(&plan).map_err(engine_error)?;
+    // An order that a plan merely happens to have may begin with a column of few values, and whoever sorts within it holds all
+    // rows of one.
+    let mut sorted = sorted_by(&plan);
+    if !ends_in_order && sorted.first() != by.as_ref() {
+        sorted.clear();
+    }
     let layout = Layout { name: "part".to_owned(), file_bytes: FILE_BYTES, contract: None, keep: Keep::Passing };
     let (files, spilled_bytes) = write_plan(work, folder, &layout, plan, context).await?;
-    let files =
+    let files: Vec<DataFile> =
         files.into_iter().map(|file| DataFile { rows: file.rows(), meta: file.meta, selection: None }).collect();
+    let whole = files.len() == partitions;
     let table = ParquetTable::new(work.url().clone(), files, &schema).with_plain_text();
-    let sorted = sorted.iter().map(String::as_str);
+    let sorted: Vec<&str> = sorted.iter().map(String::as_str).collect();
     let table = match by {
-        Some(by) => table.with_layout(&by, &sorted.collect::<Vec<_>>()),
-        None if sorted.len() > 0 => table.with_order(sorted),
-        None => table,
+        Some(by) if whole => table.with_layout(&by, &sorted),
+        _ if sorted.is_empty() => table,
+        _ => table.with_order(sorted),
     };
     Ok((table, spilled_bytes))
 }
@@ -311,23 +328,51 @@ mod tests {
         assert_eq!(Setting::new(&[picked], model).run().await, (Vec::new(), DOUBLED.to_owned()));
     }
 
+    /// Whatever a query does with it, a step that is made is the one that was planned.
     #[tokio::test]
-    async fn only_the_columns_that_are_read_are_made_and_their_order_is_known() {
-        let sorted =
-            ("sums", "SELECT id, sum(amount) AS amount, count(note) AS notes FROM sale GROUP BY id ORDER BY id");
-        let setting = Setting::new(&[sorted], TWICE);
-        setting.run().await;
-        let work = setting.folder.path().join("work/steps/total/sums");
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(work).unwrap() {
-            let file = fs::File::open(entry.unwrap().path()).unwrap();
-            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-            let names: Vec<&str> = reader.schema().fields().iter().map(|field| field.name().as_str()).collect();
-            assert_eq!(names, ["id", "amount"]);
-            let batches: Vec<RecordBatch> = reader.build().unwrap().map(|batch| batch.unwrap()).collect();
-            ids.push(batches.iter().map(RecordBatch::num_rows).sum::<usize>());
+    async fn a_step_that_is_made_has_all_its_columns() {
+        let model = "WITH x AS (SELECT id, amount, notes FROM sums) SELECT x.id, x.amount + y.amount AS amount FROM x \
+                     JOIN (SELECT * FROM sums WHERE notes IS NOT NULL) AS y ON y.id = x.id";
+        assert_eq!(Setting::new(&[SUMS], model).run().await, (vec!["sums".to_owned()], DOUBLED.to_owned()));
+        let model = "SELECT id, 2 * amount AS amount FROM sale WHERE (SELECT count(*) FROM sums) = 3 AND amount < 3 \
+                     AND EXISTS (SELECT 1 FROM sums)";
+        let (made, rows) = Setting::new(&[SUMS], model).run().await;
+        assert_eq!(made, ["sums"]);
+        assert!(rows.contains("| a  | 2      |") && rows.contains("| b  | 4      |"), "{rows}");
+        let span = ("sums", "SELECT id, sum(amount) AS amount, INTERVAL '1 month' AS span FROM sale GROUP BY id");
+        assert_eq!(Setting::new(&[span], TWICE).run().await, (Vec::new(), DOUBLED.to_owned()));
+    }
+
+    /// A file stands for its partition, whatever its name sorts like, and also where it has no rows.
+    #[tokio::test]
+    async fn more_than_a_thousand_buckets_keep_their_places() {
+        const BUCKETS: usize = 1100;
+        let folder = tempfile::tempdir().unwrap();
+        let options =
+            EngineOptions { memory_bytes: 1 << 30, threads: 2, spill_folder: folder.path().join("s"), key: None };
+        let engine = Engine::new(options).unwrap();
+        let work = Storage::create_local(&folder.path().join("work")).unwrap();
+        engine.register(&work);
+        let session = engine.session(Joins::Hash);
+        let schema =
+            Arc::new(arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("n", DataType::Int64, false)]));
+        let part = |n: usize| match n % 10 {
+            0 => vec![],
+            _ => {
+                let column: ArrayRef = Arc::new(Int64Array::from(vec![n as i64]));
+                vec![RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()]
+            }
+        };
+        let parts = MemTable::try_new(Arc::clone(&schema), (0..BUCKETS).map(part).collect()).unwrap();
+        let plan = session.read_table(Arc::new(parts)).unwrap().create_physical_plan().await.unwrap();
+        assert_eq!(plan.output_partitioning().partition_count(), BUCKETS);
+        let layout = Layout { name: "part".into(), file_bytes: FILE_BYTES, contract: None, keep: Keep::Passing };
+        let (files, _) = write_plan(&work, &Path::from("t"), &layout, plan, session.task_ctx()).await.unwrap();
+        assert_eq!(files.len(), BUCKETS);
+        for (place, file) in files.iter().enumerate() {
+            assert_eq!(file.rows(), u64::from(place % 10 != 0));
+            assert!(file.meta.location.as_ref().contains(&format!("part-{place:03}-")), "{}", file.meta.location);
         }
-        assert_eq!(ids.iter().sum::<usize>(), 3);
     }
 
     /// A query by an order that the step has, and one more column, does not sort all rows.
