@@ -14,6 +14,7 @@ use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -38,6 +39,8 @@ use crate::engine::place::ClusterAddress;
 use crate::engine::{Engine, Joins, Remote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Storage;
+
+type Rule = Arc<dyn OptimizerRule + Send + Sync>;
 
 /// A scheduler that takes longer to answer a call is not there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -96,7 +99,11 @@ impl Remote for Cluster {
             .with_ballista_physical_extension_codec(Arc::new(Codec::passing_on()))
             .with_ballista_query_planner(Arc::new(Planner(self.clone())));
         let here = local.state();
-        let state = SessionStateBuilder::new_from_existing(here.clone()).with_config(config).build();
+        let rules = subqueries_first(here.optimizers());
+        let state = SessionStateBuilder::new_from_existing(here.clone())
+            .with_config(config)
+            .with_optimizer_rules(rules)
+            .build();
         let state = state.upgrade_for_ballista(called.address.url()).map_err(engine_error)?;
         let session = SessionContext::new_with_state(state);
         // Ballista puts the functions that it knows in the place of all that were there.
@@ -109,6 +116,20 @@ impl Remote for Cluster {
     fn may_try_again(&self, error: &Error) -> bool {
         is_lost(error)
     }
+}
+
+/// The rules, with the one that makes joins of subqueries before those that simplify; only on a cluster are they joins.
+///
+/// `coalesce(f((SELECT …)), 0)` is simplified to an expression that names its subquery twice. That would be two joins, of which
+/// nobody knows that they give the same, so that a column without nulls might hold one after all. Where the column is part of a
+/// union, which keeps the type that it had, DataFusion refuses such a plan.
+fn subqueries_first(rules: &[Rule]) -> Vec<Rule> {
+    let mut rules = rules.to_vec();
+    let place = |name| rules.iter().position(|rule| rule.name() == name);
+    if let (Some(simplify), Some(join)) = (place("simplify_expressions"), place("scalar_subquery_to_join")) {
+        rules[simplify..=join].rotate_right(1);
+    }
+    rules
 }
 
 /// Plans as on one machine, and puts the cluster in the place of the whole plan.
@@ -264,22 +285,39 @@ async fn reach(address: &ClusterAddress) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use arrow::datatypes::{DataType, Field, Schema};
     use object_store::ObjectMeta;
 
     use super::*;
     use crate::engine::{DataFile, EngineOptions, EnginePlace, ParquetTable};
 
+    /// Of a cluster that nobody has started, and that reads the storage.
+    fn session(storage: &Storage, spill_folder: PathBuf) -> SessionContext {
+        let engine =
+            Engine::new(EngineOptions { memory_bytes: 64 << 20, threads: 2, spill_folder, key: None }).unwrap();
+        let Ok(EnginePlace::Cluster(address)) = "ballista://nobody".parse() else { panic!("an address") };
+        let cluster = Cluster::new(address, &engine, &[storage], Token::default());
+        cluster.session(&engine.session(Joins::Merge)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_subquery_that_is_simplified_is_one_join() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(&Storage::open_local(folder.path()).unwrap(), folder.path().to_owned());
+        let half = "SELECT coalesce(value + (SELECT max(value) FROM range(9)), 0) AS known FROM range(3)";
+        let frame = session.sql(&format!("SELECT known, count(*) FROM ({half} UNION ALL {half}) GROUP BY known")).await;
+        let plan = frame.unwrap().create_physical_plan().await.unwrap();
+        let plan = displayable(plan.as_ref()).indent(false).to_string();
+        assert_eq!(plan.matches("JoinExec").count(), 2, "{plan}");
+    }
+
     #[tokio::test]
     async fn buckets_are_not_sent() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open_local(folder.path()).unwrap();
-        let spill_folder = folder.path().to_owned();
-        let engine =
-            Engine::new(EngineOptions { memory_bytes: 64 << 20, threads: 2, spill_folder, key: None }).unwrap();
-        let Ok(EnginePlace::Cluster(address)) = "ballista://nobody".parse() else { panic!("an address") };
-        let cluster = Cluster::new(address, &engine, &[&storage], Token::default());
-        let session = cluster.session(&engine.session(Joins::Merge)).unwrap();
+        let session = session(&storage, folder.path().to_owned());
         let schema = Schema::new(vec![Field::new("key", DataType::Utf8, false)]);
         let file = |name: &str| {
             let (location, last_modified) = (name.into(), chrono::DateTime::UNIX_EPOCH);
