@@ -5,6 +5,7 @@
 # make cloud      a Cloud Storage and a BigQuery on loopback, kept in .cache/cloud, until Ctrl-C
 # make cluster-test  the same models on a cluster of this machine: builds it, which takes minutes the first time
 # make bench      three jobs beside other engines: make bench ACCOUNTS="1000000 5000000" ROUNDS=3
+# make bench-check  instructions of the hot functions, against those that the repository keeps; needs valgrind
 # make examples, make release, make clean
 
 CARGO ?= cargo
@@ -61,7 +62,7 @@ export GATEFOLD_PEERS_BENCH_PYTHON = $(BENCH_VENV)/bin/python
 AIRFLOW_VENV = $(CACHE)/airflow
 export GATEFOLD_AIRFLOW_PYTHON = $(AIRFLOW_VENV)/bin/python
 
-.PHONY: run run-cloud run-cloud-jobs test check build examples release bench fmt lint python peers cloud cloud-python cloud-test airflow airflow-test cluster-test clean
+.PHONY: run run-cloud run-cloud-jobs test check build examples release bench bench-check fmt lint python peers cloud cloud-python cloud-test airflow airflow-test cluster-test clean
 
 run: build $(SAMPLE)
 	$(GATEFOLD) run --from $(FROM) --to $(UNTIL)
@@ -186,6 +187,10 @@ BENCH_ACCOUNTS = $(if $(filter command line environment,$(origin ACCOUNTS)),$(AC
 ROUNDS ?= 3
 BENCH_JOBS ?= user_daily user_entitlement_history feature_cap_daily
 BENCH_WAYS ?= floor gatefold duckdb polars pyspark
+
+# Instructions of the hot functions, against those that the repository keeps.
+bench-check:
+	$(CARGO) bench --bench hot
 
 bench: $(BENCH_VENV)/.ready
 	$(CARGO) bench --bench peers -- --rounds $(ROUNDS) $(BENCH_ACCOUNTS:%=--accounts %) $(BENCH_JOBS:%=--job %) \
