@@ -205,6 +205,14 @@ pub fn engine_error(error: DataFusionError) -> Error {
         Ok(ours) => return ours,
         Err(theirs) => theirs,
     };
+    if let Some(cause) = of_store(&error) {
+        return match is_for_a_person(cause) {
+            true => Error::project(format!("a file cannot be read: {cause}"))
+                .hint("renew the credentials, or have their account given the rights on the bucket"),
+            false => Error::new(ErrorKind::Publish, format!("a file cannot be read: {cause}"))
+                .hint("run the same command again"),
+        };
+    }
     match error.find_root() {
         DataFusionError::ResourcesExhausted(message) => {
             Error::new(ErrorKind::OutOfMemory, "the memory limit is too small for this query")
@@ -213,13 +221,6 @@ pub fn engine_error(error: DataFusionError) -> Error {
         }
         DataFusionError::IoError(cause) => Error::new(ErrorKind::Publish, format!("failed to read or write: {cause}"))
             .hint("see that the disk has room and try again"),
-        DataFusionError::ObjectStore(cause) if is_for_a_person(cause) => {
-            Error::project(format!("a file cannot be read: {cause}"))
-                .hint("renew the credentials, or have their account given the rights on the bucket")
-        }
-        DataFusionError::ObjectStore(cause) => {
-            Error::new(ErrorKind::Publish, format!("a file cannot be read: {cause}")).hint("run the same command again")
-        }
         DataFusionError::ParquetError(cause) => undecodable(&cause.to_string()),
         DataFusionError::ArrowError(cause, _) if matches!(**cause, ArrowError::ParquetError(_)) => {
             undecodable(&cause.to_string())
@@ -231,6 +232,12 @@ pub fn engine_error(error: DataFusionError) -> Error {
         }
         _ => Error::internal("the engine failed").with(ENGINE, first_line(&error.strip_backtrace())).source(error),
     }
+}
+
+/// What a store said, however deep it stands: who reads a file wraps it in an error of a file that does not decode.
+pub(crate) fn of_store(error: &DataFusionError) -> Option<&object_store::Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 fn undecodable(cause: &str) -> Error {

@@ -30,6 +30,10 @@ pub async fn repeated(numbers: DataFrame, most: usize) -> Result<Option<Vec<u64>
         found.dedup();
         return Ok((found.len() <= most).then_some(found));
     }
+    grouped(numbers, most).await
+}
+
+async fn grouped(numbers: DataFrame, most: usize) -> Result<Option<Vec<u64>>> {
     let number = ident(numbers.schema().field(0).name());
     let groups = numbers.aggregate(vec![number.clone()], vec![count(lit(1)).alias(TIMES)])?;
     let mut batches = groups.filter(ident(TIMES).gt(lit(1)))?.select(vec![number])?.execute_stream().await?;
@@ -84,15 +88,22 @@ mod tests {
 
     use super::*;
 
-    async fn found(numbers: &[u64], memory_bytes: usize, most: usize) -> Option<Vec<u64>> {
+    fn context(memory_bytes: usize) -> SessionContext {
         let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc().unwrap();
         let config = SessionConfig::new().with_target_partitions(2).with_batch_size(7);
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        SessionContext::new_with_config_rt(config, runtime)
+    }
+
+    fn frame(context: &SessionContext, numbers: &[u64]) -> DataFrame {
         let column: ArrayRef = Arc::new(UInt64Array::from(numbers.to_vec()));
-        let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
-        let mut found = repeated(context.read_batch(batch).unwrap(), most).await.unwrap()?;
-        found.sort_unstable();
-        Some(found)
+        context.read_batch(RecordBatch::try_from_iter([("n", column)]).unwrap()).unwrap()
+    }
+
+    fn sorted(found: Option<Vec<u64>>) -> Option<Vec<u64>> {
+        found.map(|mut found| {
+            found.sort_unstable();
+            found
+        })
     }
 
     proptest! {
@@ -103,24 +114,23 @@ mod tests {
             numbers.iter().for_each(|number| *times.entry(*number).or_insert(0) += 1);
             let expected: Vec<u64> = times.into_iter().filter(|(_, times)| *times > 1).map(|(number, _)| number).collect();
             let expected = (expected.len() <= most).then_some(expected);
+            let context = context(1 << 24);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            prop_assert_eq!(runtime.block_on(found(&numbers, 1 << 24, most)), expected);
+            prop_assert_eq!(sorted(runtime.block_on(repeated(frame(&context, &numbers), most)).unwrap()), expected.clone());
+            prop_assert_eq!(sorted(runtime.block_on(grouped(frame(&context, &numbers), most)).unwrap()), expected);
         }
     }
 
     #[tokio::test]
-    async fn what_does_not_fit_into_memory_is_grouped() {
-        let numbers: Vec<u64> = (0..200_000).chain([5, 5, 7]).collect();
-        // Too little for two words a number, and enough for one batch of groups after the other.
-        for memory_bytes in [1 << 30, 3 << 20] {
-            let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc().unwrap();
-            let context = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(2), runtime);
-            let column: ArrayRef = Arc::new(UInt64Array::from(numbers.clone()));
-            let frame = context.read_batch(RecordBatch::try_from_iter([("n", column)]).unwrap()).unwrap();
-            assert_eq!(all_of(frame.clone()).await.unwrap().is_some(), memory_bytes == 1 << 30);
-            let mut found = repeated(frame, 10).await.unwrap().unwrap();
-            found.sort_unstable();
-            assert_eq!(found, [5, 7]);
-        }
+    async fn numbers_that_do_not_fit_into_memory_are_not_held() {
+        let numbers: Vec<u64> = (0..10_000).collect();
+        let (small, large) = (context(100_000), context(200_000));
+        assert!(all_of(frame(&small, &numbers)).await.unwrap().is_none());
+        assert_eq!(small.runtime_env().memory_pool.reserved(), 0);
+        let (all, reserved) = all_of(frame(&large, &numbers)).await.unwrap().unwrap();
+        assert_eq!(all.len(), numbers.len());
+        assert_eq!(large.runtime_env().memory_pool.reserved(), numbers.len() * BYTES_A_NUMBER);
+        drop(reserved);
+        assert_eq!(large.runtime_env().memory_pool.reserved(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! An executor: reads, joins, aggregates, and hands its rows to other executors and to the caller.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,12 +19,15 @@ use ballista_core::utils::create_grpc_server;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use ballista_executor::flight_service::BallistaFlightService;
+use datafusion::common::exec_err;
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::TaskContext;
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::ObjectStore;
 use tonic::service::interceptor::InterceptedService;
 
 use super::MESSAGE_BYTES;
@@ -145,11 +149,27 @@ fn runtime(
     spilled: PathBuf,
 ) -> EngineResult<Arc<RuntimeEnv>> {
     identity.admit(config).map_err(|refusal| sent(&refusal))?;
-    let runtime = RuntimeEnvBuilder::new().with_temp_file_path(spilled).build_arc()?;
-    for storage in storages {
-        runtime.register_object_store(storage.url().as_ref(), Arc::clone(storage.store()));
+    let place = |storage: &Storage| storage.url().as_str().trim_end_matches('/').to_owned();
+    let stores = storages.iter().map(|storage| (place(storage), Arc::clone(storage.store())));
+    let places = Arc::new(Places(stores.collect()));
+    RuntimeEnvBuilder::new().with_object_store_registry(places).with_temp_file_path(spilled).build_arc()
+}
+
+/// What an executor reads, by scheme and host: the lake and the snapshots, and no other file of its machine, whatever a plan names.
+#[derive(Debug)]
+struct Places(BTreeMap<String, Arc<dyn ObjectStore>>);
+
+impl ObjectStoreRegistry for Places {
+    fn register_store(&self, _url: &url::Url, _store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
     }
-    Ok(runtime)
+
+    fn get_store(&self, url: &url::Url) -> EngineResult<Arc<dyn ObjectStore>> {
+        match self.0.get(&url[..url::Position::BeforePath]) {
+            Some(store) => Ok(Arc::clone(store)),
+            None => exec_err!("an executor reads its lake and its snapshots, and not {url}"),
+        }
+    }
 }
 
 /// Ballista's engine, which tells of failures so that they come through.

@@ -9,7 +9,7 @@ use parquet::errors::ParquetError;
 use serde::{Deserialize, Serialize};
 
 use super::token::WANTS_A_TOKEN;
-use crate::engine::model::{ENGINE, engine_error, own_error};
+use crate::engine::model::{ENGINE, engine_error, of_store, own_error};
 use crate::engine::place::ClusterAddress;
 use crate::error::{Error, ErrorKind};
 
@@ -57,10 +57,13 @@ pub fn told_by_executor(error: DataFusionError) -> DataFusionError {
 }
 
 fn is_ours_or_the_rows(error: &DataFusionError) -> bool {
+    if of_store(error).is_some() {
+        return true;
+    }
     match error.find_root() {
         DataFusionError::External(inner) => inner.is::<Error>(),
         DataFusionError::ResourcesExhausted(_) => true,
-        // Others wrap what Ballista tries again: a peer that is gone, a store that does not answer.
+        // Others wrap what Ballista looks at itself: a peer that is gone.
         DataFusionError::ParquetError(cause) => !matches!(**cause, ParquetError::External(_)),
         DataFusionError::ArrowError(cause, _) => matches!(
             **cause,
@@ -169,6 +172,20 @@ mod tests {
         assert!(matches!(told_by_executor(gone.into()), DataFusionError::ArrowError(..)));
         let store = ParquetError::External("no answer".into());
         assert!(matches!(told_by_executor(store.into()), DataFusionError::ParquetError(_)));
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_an_executor_is_asked_again() {
+        let store = || object_store::Error::Generic { store: "GCS", source: "503 Service Unavailable".into() };
+        for error in [
+            DataFusionError::ObjectStore(Box::new(store())),
+            ParquetError::External(Box::new(store())).into(),
+            ArrowError::ExternalError(Box::new(ParquetError::External(Box::new(store())))).into(),
+        ] {
+            let told = through_ballista(told_by_executor(error));
+            assert_eq!(told.kind(), ErrorKind::Publish);
+            assert!(is_lost(&told) && told.to_string().contains("503"), "{told}");
+        }
     }
 
     #[test]
