@@ -413,6 +413,16 @@ mod tests {
         assert_eq!(kind(DataFusionError::External(Box::new(ours))), ErrorKind::LeaseHeld);
     }
 
+    #[test]
+    fn a_store_that_fails_below_a_reader_is_no_broken_file() {
+        let store = object_store::Error::Generic { store: "GCS", source: "503 Service Unavailable".into() };
+        let error = engine_error(parquet::errors::ParquetError::External(Box::new(store)).into());
+        assert_eq!(error.kind(), ErrorKind::Publish);
+        assert!(error.to_string().contains("503 Service Unavailable"), "{error}");
+        let broken = parquet::errors::ParquetError::General("a page ends early".to_owned());
+        assert_eq!(engine_error(broken.into()).kind(), ErrorKind::InputBroken);
+    }
+
     /// As a repartition does, which keeps the error for others.
     #[test]
     fn an_error_that_is_told_to_several_keeps_its_kind() {
