@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::binary::type_union_coercion;
 use datafusion::logical_expr::{cast, ident};
 use futures::TryStreamExt;
@@ -18,30 +19,29 @@ use futures::TryStreamExt;
 use crate::engine::side_by_side;
 use crate::keyed_digest::{Digest, Seeds};
 
-/// For a tuple of the first query: its digest twice, while those of all threads are put together, its mark and its share
-/// of the index.
-const BYTES_PER_TUPLE: u64 = 40;
+/// For a digest of the first query: itself twice, while those of all threads are put together, its mark and its share of the index.
+const BYTES_A_DIGEST: usize = 40;
+/// So many are gathered before those that come again are left out for the first time.
+const FEW_DIGESTS: usize = 1 << 16;
 /// An entry of the index stands for so many digests on average.
 const DIGESTS_PER_ENTRY: usize = 4;
 
-/// Whether every tuple of `own`, of which there are at most `most`, is one of `others`. `None` where the memory of the session
-/// does not do, or the columns do not compare.
-pub(super) async fn all_present(own: DataFrame, others: DataFrame, most: u64) -> Result<Option<bool>> {
+/// Whether every tuple of `own` is one of `others`. `None` where the memory of the session does not do, or the columns do not
+/// compare.
+pub(super) async fn all_present(own: DataFrame, others: DataFrame) -> Result<Option<bool>> {
     let Some([own, others]) = alike(own, others)? else { return Ok(None) };
-    let memory = MemoryConsumer::new("relationship").register(&own.task_ctx().runtime_env().memory_pool);
-    if memory.try_grow(most.saturating_mul(BYTES_PER_TUPLE) as usize).is_err() {
-        return Ok(None);
-    }
+    let pool = Arc::clone(&own.task_ctx().runtime_env().memory_pool);
     let seeds = Seeds::random().map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let gathered = side_by_side(own, move |batches| async move {
-        let mut digests = Vec::new();
-        let mut batches = std::pin::pin!(batches);
-        while let Some(batch) = batches.try_next().await? {
-            digests.extend(seeds.keys(batch.columns(), batch.num_rows())?);
-        }
-        Ok(digests)
+    let gathered = side_by_side(own, move |batches| {
+        let memory = MemoryConsumer::new("relationship").register(&pool);
+        async move { distinct(batches, seeds, memory).await }
     });
-    let wanted = Arc::new(Wanted::new(gathered.await?.concat()));
+    let (gathered, _memory): (Vec<_>, Vec<_>) = match gathered.await {
+        Ok(gathered) => gathered.into_iter().unzip(),
+        Err(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let wanted = Arc::new(Wanted::new(gathered.concat()));
     let asked = Arc::clone(&wanted);
     side_by_side(others, move |batches| {
         let wanted = Arc::clone(&asked);
@@ -55,6 +55,33 @@ pub(super) async fn all_present(own: DataFrame, others: DataFrame, most: u64) ->
     })
     .await?;
     Ok(Some(wanted.all_found()))
+}
+
+/// The digests of the tuples, each once, with the memory that they take: few tuples may be those of very many rows.
+async fn distinct(
+    mut batches: SendableRecordBatchStream,
+    seeds: Seeds,
+    memory: MemoryReservation,
+) -> Result<(Vec<Digest>, MemoryReservation)> {
+    let mut digests = Vec::new();
+    let mut many = FEW_DIGESTS;
+    while let Some(batch) = batches.try_next().await? {
+        memory.try_grow(batch.num_rows() * BYTES_A_DIGEST)?;
+        digests.extend(seeds.keys(batch.columns(), batch.num_rows())?);
+        if digests.len() >= many {
+            each_once(&mut digests);
+            memory.try_resize(digests.len() * BYTES_A_DIGEST)?;
+            many = FEW_DIGESTS.max(2 * digests.len());
+        }
+    }
+    each_once(&mut digests);
+    memory.try_resize(digests.len() * BYTES_A_DIGEST)?;
+    Ok((digests, memory))
+}
+
+fn each_once(digests: &mut Vec<Digest>) {
+    digests.sort_unstable();
+    digests.dedup();
 }
 
 /// Both with columns of the same types, which are those of a UNION; `None` where it has none.
@@ -85,8 +112,7 @@ struct Wanted {
 
 impl Wanted {
     fn new(mut digests: Vec<Digest>) -> Self {
-        digests.sort_unstable();
-        digests.dedup();
+        each_once(&mut digests);
         let entries = (digests.len() / DIGESTS_PER_ENTRY).next_power_of_two().max(2);
         let shift = Digest::BITS - entries.trailing_zeros();
         let mut begins = vec![0; entries + 1];
@@ -117,6 +143,7 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     use datafusion::prelude::{SessionConfig, SessionContext};
     use proptest::prelude::*;
 
@@ -124,7 +151,7 @@ mod tests {
 
     async fn present(context: &SessionContext, own: &str, others: &str) -> Option<bool> {
         let [own, others] = [context.sql(own).await.unwrap(), context.sql(others).await.unwrap()];
-        all_present(own, others, 1000).await.unwrap()
+        all_present(own, others).await.unwrap()
     }
 
     #[tokio::test]
@@ -144,15 +171,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_into_memory_is_left_to_others() {
-        let context = SessionContext::new();
-        let rows = || context.sql("SELECT 1 AS n");
-        let most = usize::MAX as u64 / BYTES_PER_TUPLE;
-        let runtime = datafusion::execution::runtime_env::RuntimeEnvBuilder::new().with_memory_limit(1 << 20, 1.0);
-        let small = SessionContext::new_with_config_rt(SessionConfig::new(), runtime.build_arc().unwrap());
-        let [own, others] = [small.sql("SELECT 1 AS n").await.unwrap(), small.sql("SELECT 1").await.unwrap()];
-        assert_eq!(all_present(own, others, 1 << 20).await.unwrap(), None);
-        let [own, others] = [rows().await.unwrap(), rows().await.unwrap()];
-        assert_eq!(all_present(own, others, most).await.unwrap(), Some(true));
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(8 << 20, 1.0).build_arc().unwrap();
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+        // Few values of many rows fit, many do not; and nothing stays reserved.
+        let few = "SELECT value % 10 AS n FROM range(1000000)";
+        assert_eq!(present(&context, few, "SELECT * FROM range(10)").await, Some(true));
+        assert_eq!(present(&context, few, "SELECT * FROM range(9)").await, Some(false));
+        assert_eq!(present(&context, "SELECT value AS n FROM range(1000000)", "SELECT 1").await, None);
+        assert_eq!(context.runtime_env().memory_pool.reserved(), 0);
     }
 
     proptest! {

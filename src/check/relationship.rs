@@ -51,7 +51,7 @@ pub(super) fn missing_sql(case: Case<'_>, columns: &[String], target: &Target<'_
 
 pub(super) async fn judge(case: Case<'_>, columns: &[String], target: Target<'_>, all: u64) -> Result<Finding> {
     let [own, others] = tuples_sql(case, columns, &target)?;
-    let present = all_present(case.frame(&own).await?, case.frame(&others).await?, all).await;
+    let present = all_present(case.frame(&own).await?, case.frame(&others).await?).await;
     let name = source_name(target.source);
     let exist = || {
         let detail = format!("every value in {} exists in {name}", rows(all));
