@@ -14,16 +14,24 @@ WITH used AS (
     GROUP BY b.user_pid, u.feature_id
 ),
 
+metered AS (
+    SELECT m.*, b.country, b.window_start, b.window_end
+    FROM user_entitlement_history AS m
+    JOIN billed_month AS b ON b.user_pid = m.user_pid
+    WHERE m.value_type = 'metered'
+),
+
 counted AS (
+    -- Few have used what they have, so that side is the one to be held.
     SELECT
-        m.user_pid, m.feature_id, m.product_id, b.country, m.unit, m.reset, m.unlimited,
+        m.user_pid, m.feature_id, m.product_id, m.country, m.unit, m.reset, m.unlimited,
         CASE m.reset
-            WHEN 'billing'        THEN b.window_start
+            WHEN 'billing'        THEN m.window_start
             WHEN 'calendar_month' THEN date_trunc('month', $as_of)
             WHEN 'day'            THEN date_trunc('day', $as_of)
         END                                                                                                  AS window_start,
         CASE m.reset
-            WHEN 'billing'        THEN b.window_end
+            WHEN 'billing'        THEN m.window_end
             WHEN 'calendar_month' THEN date_trunc('month', $as_of) + INTERVAL '1 month'
             WHEN 'day'            THEN date_trunc('day', $as_of) + INTERVAL '1 day'
         END                                                                                                  AS window_end,
@@ -37,10 +45,8 @@ counted AS (
             END,
             0
         )                                                                                                    AS consumed
-    FROM user_entitlement_history AS m
-    JOIN billed_month AS b ON b.user_pid = m.user_pid
-    LEFT JOIN used AS u ON u.user_pid = m.user_pid AND u.feature_id = m.feature_id
-    WHERE m.value_type = 'metered'
+    FROM used AS u
+    RIGHT JOIN metered AS m ON m.user_pid = u.user_pid AND m.feature_id = u.feature_id
 )
 
 SELECT

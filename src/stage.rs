@@ -128,7 +128,7 @@ pub async fn write_plan(
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
 ) -> Result<(Vec<StagedFile>, u64)> {
-    tracing::debug!("{folder} is made by\n{}", displayable(plan.as_ref()).indent(false));
+    tracing::debug!("{folder} is made by\n{}", displayable(plan.as_ref()).set_show_statistics(true).indent(false));
     let at_once = at_once(&plan, context.session_config().target_partitions());
     let writers = (0..plan.output_partitioning().partition_count()).map(|partition| {
         let (plan, context) = (Arc::clone(&plan), Arc::clone(&context));

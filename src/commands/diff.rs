@@ -150,16 +150,6 @@ async fn compared(
     difference
 }
 
-/// A heap a thread keeps what the thread has freed, which for buffers of pages that one thread fetches and another one drops
-/// is far more than what is in use. To be called before there are threads.
-pub fn share_one_heap() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the call takes two numbers and touches nothing but the allocator's own settings, and no other thread is there yet.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
 fn job_of<'a>(project: &'a Project, typed: &str) -> Result<&'a Job> {
     let names = |job: &Job| [job.name.to_string(), job.table.name.to_string()];
     project.jobs.values().find(|job| names(job).iter().any(|name| name == typed)).ok_or_else(|| {

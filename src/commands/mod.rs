@@ -26,6 +26,7 @@ pub mod show;
 pub mod status;
 pub mod test;
 
+mod heap;
 mod planned;
 mod progress;
 mod stop;
@@ -43,6 +44,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs what was typed. Returns the exit code of a call that was carried out.
 pub fn run(cli: Cli) -> Result<u8> {
+    heap::give_back();
     let Cli { global, command } = cli;
     init_logging(global.verbose);
     if global.format == Format::Csv && !matches!(command, Command::Query(_)) {
@@ -61,10 +63,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Show(args) => block_on(show::exec(&args, &global)),
         Command::Status(args) => block_on(status::exec(&args, &global)),
         Command::Query(args) => block_on(reading(query::exec(&args, &global))),
-        Command::Diff(args) => {
-            diff::share_one_heap();
-            block_on(diff::exec(&args, &global))
-        }
+        Command::Diff(args) => block_on(diff::exec(&args, &global)),
         Command::Lineage(args) => block_on(lineage::exec(&args, &global)),
         Command::Export(args) => export::exec(&args, &global),
         Command::Test(args) => block_on(reading(test::exec(&args, &global))),

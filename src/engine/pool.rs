@@ -31,6 +31,12 @@ impl PartsPool {
     }
 }
 
+/// How often the rows of a consumer are in memory. A hash join gathers those of its build side as batches, which it asks for, and
+/// then copies them into one, which it does not.
+fn copies(reservation: &MemoryReservation) -> usize {
+    if reservation.consumer().name().starts_with("HashJoinInput") { 2 } else { 1 }
+}
+
 impl fmt::Display for PartsPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes an operator, {}", self.part_bytes, self.all)
@@ -51,11 +57,11 @@ impl MemoryPool for PartsPool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.all.grow(reservation, additional);
+        self.all.grow(reservation, additional * copies(reservation));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.all.shrink(reservation, shrink);
+        self.all.shrink(reservation, shrink * copies(reservation));
     }
 
     /// Who holds nothing yet may take a batch that is larger than its part: there is nothing that it could spill.
@@ -68,7 +74,7 @@ impl MemoryPool for PartsPool {
                 self.part_bytes
             )));
         }
-        self.all.try_grow(reservation, additional)
+        self.all.try_grow(reservation, additional * copies(reservation))
     }
 
     fn reserved(&self) -> usize {

@@ -145,6 +145,8 @@ impl Engine {
         // partitioned join it also asks which partition a key belongs to, by a hash that is not that of the buckets.
         options.optimizer.enable_join_dynamic_filter_pushdown = false;
         options.execution.parquet.pushdown_filters = false;
+        // What a filter is taken to keep, in percent. Most ask whether a row holds on the day, and many rows do.
+        options.optimizer.default_filter_selectivity = 50;
         // A sort sets this much aside for its own merge; the default of 10 MB for each of many sorts starves a small pool.
         options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);
         config

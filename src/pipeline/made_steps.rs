@@ -26,8 +26,8 @@ use crate::storage::Storage;
 
 /// A bucket is one file.
 const FILE_BYTES: usize = usize::MAX;
-/// A table of fewer bytes is as nothing beside the others, such as the plans of a catalogue beside subscriptions.
-const SMALL_BYTES: usize = 128 << 10;
+/// A table of fewer rows is as nothing beside the others, such as the plans of a catalogue beside subscriptions.
+const SMALL_ROWS: usize = 32 << 10;
 
 /// Where the steps of a job are made. They hold ids of accounts, and are removed when the job is done.
 pub(super) fn steps_folder(job: &Job) -> Path {
@@ -128,8 +128,8 @@ fn weight(plan: &LogicalPlan, steps: &BTreeMap<&str, Weight>) -> DataFusionResul
     if let LogicalPlan::TableScan(scan) = plan {
         return Ok(steps.get(scan.table_name.table()).copied().unwrap_or_else(|| {
             let statistics = source_as_provider(&scan.source).ok().and_then(|table| table.statistics());
-            let bytes = statistics.and_then(|known| known.total_byte_size.get_value().copied());
-            Weight { large: bytes.is_none_or(|bytes| bytes > SMALL_BYTES), work: false }
+            let rows = statistics.and_then(|known| known.num_rows.get_value().copied());
+            Weight { large: rows.is_none_or(|rows| rows > SMALL_ROWS), work: false }
         }));
     }
     let inputs = plan.inputs().into_iter().map(|input| weight(input, steps)).collect::<DataFusionResult<Vec<_>>>()?;
