@@ -24,7 +24,7 @@ use datafusion::prelude::SessionContext;
 use super::parquet_table::ASCENDING;
 
 /// The rule of DataFusion that decides which side of a join is held, and how; before it nothing is known of a join's rows.
-const AFTER: &str = "join_selection";
+pub(super) const AFTER: &str = "join_selection";
 
 /// Sees that no exchange of this session deals rows out to as many partitions as one of its tables has buckets.
 pub fn keep_apart(context: &SessionContext, buckets: &[usize]) {
@@ -222,7 +222,8 @@ mod tests {
         writer.write(&batch).unwrap();
         writer.close().unwrap();
         let meta = storage.store().head(&Path::from(name)).await.unwrap();
-        DataFile { meta, rows: rows.len() as u64, selection: None }
+        // As many as a large table has, to who asks.
+        DataFile { meta, rows: rows.len() as u64 * 100_000, selection: None }
     }
 
     struct Fixture {
@@ -230,14 +231,14 @@ mod tests {
         _folder: tempfile::TempDir,
     }
 
-    async fn fixture(threads: usize) -> Fixture {
+    async fn fixture(threads: usize, joins: Joins) -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open_local(folder.path()).unwrap();
         let options =
             EngineOptions { memory_bytes: 256 << 20, threads, spill_folder: folder.path().to_owned(), key: None };
         let engine = Engine::new(options).unwrap();
         engine.register(&storage);
-        let context = engine.session(Joins::Hash);
+        let context = engine.session(joins);
         let left = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5), ("f", 6), ("g", 7)];
         let right = [("a", 10), ("a", 11), ("c", 30), ("e", 50), ("g", 70), ("z", 90)];
         add(&context, &storage, "l", &left).await;
@@ -268,8 +269,9 @@ mod tests {
 
     #[tokio::test]
     async fn sorted_buckets_are_merged_with_no_shuffle_no_sort_and_no_hash_table() {
-        let fixture = fixture(2).await;
-        for join in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN"] {
+        let (hash, merge) = (fixture(2, Joins::Hash).await, fixture(2, Joins::Merge).await);
+        let joins = ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN"];
+        for (fixture, join) in [hash, merge].iter().flat_map(|fixture| joins.map(|join| (fixture, join))) {
             let columns = if join.contains("SEMI") || join.contains("ANTI") {
                 "l.key, l.value"
             } else {
@@ -291,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn groups_of_a_bucket_are_made_where_it_is_read() {
-        let fixture = fixture(2).await;
+        let fixture = fixture(2, Joins::Hash).await;
         let sql = "SELECT key, best(value ORDER BY value DESC) AS best, count(*) AS n FROM r GROUP BY key";
         let plan = plan(&fixture.context, sql).await;
         assert!(plan.contains("mode=SinglePartitioned") && plan.contains("ordering_mode=Sorted"), "{plan}");
@@ -304,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_bucketed_alike_is_joined_by_datafusion() {
         for threads in [1, 2, BUCKETS, BUCKETS + 1] {
-            let fixture = fixture(threads).await;
+            let fixture = fixture(threads, Joins::Hash).await;
             let context = &fixture.context;
             keep_apart(context, &[BUCKETS]);
             context.state_ref().write().config_mut().options_mut().optimizer.hash_join_single_partition_threshold = 0;
@@ -328,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn buckets_never_meet_another_hash() {
         // Without keeping them apart there are as many partitions as buckets.
-        let fixture = fixture(BUCKETS).await;
+        let fixture = fixture(BUCKETS, Joins::Hash).await;
         let context = &fixture.context;
         context.state_ref().write().config_mut().options_mut().optimizer.hash_join_single_partition_threshold = 0;
         context.state_ref().write().config_mut().options_mut().optimizer.hash_join_single_partition_threshold_rows = 0;
@@ -348,7 +350,7 @@ mod tests {
     /// A partition that waits for one that has not begun would wait for ever.
     #[tokio::test]
     async fn more_buckets_than_threads_are_written_beside_a_small_table() {
-        let fixture = fixture(2).await;
+        let fixture = fixture(2, Joins::Hash).await;
         for sql in [
             "SELECT l.key, r.value FROM l JOIN plain_r AS r ON r.value = l.value * 10",
             "SELECT l.key FROM l WHERE l.value IN (SELECT value / 10 FROM plain_r)",

@@ -4,6 +4,7 @@ mod bucket_joins;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod functions;
+mod merge_joins;
 mod model;
 mod order;
 mod parquet_table;

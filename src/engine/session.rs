@@ -12,6 +12,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::engine::merge_joins::MergeJoins;
 use crate::engine::order::SortWithin;
 use crate::engine::pool::{HASH_PARTS, MERGE_PARTS, PartsPool};
 use crate::engine::{bucket_joins, functions};
@@ -163,6 +164,11 @@ fn physical_rules(joins: Joins) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sy
     for (after, rule) in bucket_joins::rules() {
         let place = rules.iter().position(|rule| Some(rule.name()) == after).map_or(rules.len(), |place| place + 1);
         rules.insert(place, rule);
+    }
+    if joins == Joins::Merge {
+        // It reads how many rows tables have, and before exchanges and sorts are put in.
+        let place = rules.iter().position(|rule| rule.name() == bucket_joins::AFTER).map_or(0, |place| place + 1);
+        rules.insert(place, Arc::new(MergeJoins));
     }
     rules
 }

@@ -21,13 +21,15 @@ use crate::contract::Layout;
 use crate::engine::{Engine, Joins, ParquetTable, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::identifier;
-use crate::stage::{ROW_GROUP_BYTES, writer_properties};
+use crate::stage::writer_properties;
 use crate::storage::Storage;
 
 /// Batches that wait for an encoder.
 const BATCHES_AHEAD: usize = 2;
 /// Encoders together hold at most this part of the memory in row groups.
 const ENCODERS_PART: usize = 8;
+/// The encoded size of a row group, at most. A reader has one of every bucket in memory where a plan reads all of them at once.
+const GROUP_BYTES: usize = 4 << 20;
 /// No column of a contract begins so.
 const BUCKET: &str = "__bucket";
 
@@ -59,7 +61,7 @@ pub async fn write(engine: &Engine, table: ParquetTable, target: &Target<'_>) ->
     let encoding = Encoding {
         storage: target.storage.clone(),
         schema: Arc::clone(&target.schema),
-        group_bytes: ROW_GROUP_BYTES.min(memory_bytes / ENCODERS_PART / threads),
+        group_bytes: GROUP_BYTES.min(memory_bytes / ENCODERS_PART / threads),
     };
     let mut files =
         Files { target, encoding, threads, next: 0, open: None, encoders: JoinSet::new(), done: Vec::new() };

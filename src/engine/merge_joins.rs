@@ -1,0 +1,168 @@
+//! Joins of a session in which they merge, where DataFusion knows one way for all.
+//!
+//! A side of few rows is held, and the rows of the other pass it as they come: to merge ten million subscriptions with a few
+//! plans they would be exchanged and sorted by their plan, and what lay in buckets would lie in none afterwards. Others are merged in the
+//! order that the files of tables have: nulls stand last in them, and first in DataFusion's own, so that it would sort them again.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
+};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
+use datafusion::physical_plan::unnest::UnnestExec;
+
+use super::parquet_table::ASCENDING;
+
+/// The rows of all tables that a side is made of, so that a wrong guess at what joins and filters leave of them does no harm.
+const SMALL_ROWS: usize = 32 << 10;
+
+#[derive(Debug)]
+pub(super) struct MergeJoins;
+
+impl PhysicalOptimizerRule for MergeJoins {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| match plan.downcast_ref::<SortMergeJoinExec>() {
+            Some(join) => Ok(Transformed::yes(match held(join)? {
+                Some(held) => held,
+                None => in_order_of_files(join)?,
+            })),
+            None => Ok(Transformed::no(plan)),
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "merge_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The same join as one that holds its small side, if it has one.
+fn held(join: &SortMergeJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let is_left = is_small(join.left())?;
+    if !is_left && !is_small(join.right())? {
+        return Ok(None);
+    }
+    let as_written = HashJoinExec::try_new(
+        Arc::clone(join.left()),
+        Arc::clone(join.right()),
+        join.on().to_vec(),
+        join.filter().clone(),
+        &join.join_type(),
+        None,
+        PartitionMode::CollectLeft,
+        join.null_equality(),
+        false,
+    )?;
+    match is_left {
+        true => Ok(Some(Arc::new(as_written))),
+        false if as_written.join_type().supports_swap() => as_written.swap_inputs(PartitionMode::CollectLeft).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn in_order_of_files(join: &SortMergeJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
+    let merged = SortMergeJoinExec::try_new(
+        Arc::clone(join.left()),
+        Arc::clone(join.right()),
+        join.on().to_vec(),
+        join.filter().clone(),
+        join.join_type(),
+        vec![ASCENDING; join.on().len()],
+        join.null_equality(),
+    )?;
+    Ok(Arc::new(merged))
+}
+
+/// Whether all that a plan reads is little, and none of its operators makes much of little.
+fn is_small(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    Ok(rows_read(plan)?.is_some_and(|rows| rows <= SMALL_ROWS))
+}
+
+fn rows_read(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
+    if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() || plan.is::<UnnestExec>() {
+        return Ok(None);
+    }
+    if plan.children().is_empty() {
+        let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
+        return Ok(known.num_rows.get_value().copied());
+    }
+    let mut rows = 0_usize;
+    for child in plan.children() {
+        match rows_read(child)? {
+            Some(more) => rows = rows.saturating_add(more),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+    use arrow::datatypes::Int64Type;
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::engine::{Engine, EngineOptions, Joins};
+
+    const LARGE: i64 = SMALL_ROWS as i64 + 1;
+
+    /// Tables of so many keys, from 0 on.
+    fn context(folder: &tempfile::TempDir) -> SessionContext {
+        let spill_folder = folder.path().to_owned();
+        let options = EngineOptions { memory_bytes: 1 << 30, threads: 2, spill_folder, key: None };
+        let context = Engine::new(options).unwrap().session(Joins::Merge);
+        for (name, rows) in [("few", 3), ("many", LARGE), ("others", LARGE)] {
+            let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+            context.register_batch(name, RecordBatch::try_from_iter([("key", keys)]).unwrap()).unwrap();
+        }
+        context
+    }
+
+    /// Which joins a query is planned with, and its rows and their sum.
+    async fn run(from: &str) -> (Vec<String>, [Option<i64>; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(&folder);
+        let sql = format!("SELECT count(*), sum(a.key) FROM {from}");
+        let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+        let plan = displayable(plan.as_ref()).indent(false).to_string();
+        let joins = plan.lines().filter_map(|line| line.trim().split_once("JoinExec: "));
+        let named = joins.map(|(kind, rest)| format!("{kind} {}", rest.split(", on=").next().unwrap())).collect();
+        let rows = context.sql(&sql).await.unwrap().collect().await.unwrap().remove(0);
+        (named, [0, 1].map(|column| rows.column(column).as_primitive::<Int64Type>().iter().next().flatten()))
+    }
+
+    #[tokio::test]
+    async fn a_small_side_is_held_whichever_it_is() {
+        let all = [Some(LARGE), Some(LARGE * (LARGE - 1) / 2)];
+        let held = |kind: &str| vec![format!("Hash mode=CollectLeft, join_type={kind}")];
+        assert_eq!(run("few AS b JOIN many AS a ON a.key = b.key").await, (held("Inner"), [Some(3), Some(3)]));
+        assert_eq!(run("many AS a JOIN few AS b ON a.key = b.key").await, (held("Inner"), [Some(3), Some(3)]));
+        assert_eq!(run("many AS a LEFT JOIN few AS b ON a.key = b.key").await, (held("Right"), all));
+        assert_eq!(run("few AS b FULL JOIN many AS a ON a.key = b.key").await, (held("Full"), all));
+        let without = "many AS a WHERE NOT EXISTS (SELECT 1 FROM few AS b WHERE a.key = b.key)";
+        assert_eq!(run(without).await, (held("RightAnti"), [Some(LARGE - 3), all[1].map(|sum| sum - 3)]));
+    }
+
+    #[tokio::test]
+    async fn sides_that_may_be_large_are_merged() {
+        let merged = (vec!["SortMerge join_type=Inner".to_owned()], [Some(LARGE), Some(LARGE * (LARGE - 1) / 2)]);
+        assert_eq!(run("many AS a JOIN others AS b ON a.key = b.key").await, merged);
+        let crossed =
+            "many AS a JOIN (SELECT x.key + 3 * y.key AS key FROM few AS x CROSS JOIN few AS y) AS b ON a.key = b.key";
+        let (joins, rows) = run(crossed).await;
+        assert!(joins.iter().any(|join| join == "SortMerge join_type=Inner"), "{joins:?}");
+        assert_eq!(rows, [Some(9), Some(36)]);
+    }
+}
