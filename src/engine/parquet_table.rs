@@ -334,6 +334,7 @@ mod tests {
 
     use arrow::array::{Int64Array, RecordBatch, StringArray};
     use arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::displayable;
     use datafusion::prelude::SessionContext;
     use object_store::ObjectStoreExt;
     use object_store::path::Path;
@@ -341,6 +342,7 @@ mod tests {
     use parquet::arrow::arrow_reader::RowSelector;
 
     use super::*;
+    use crate::engine::{Engine, EngineOptions, Joins};
     use crate::storage::Storage;
 
     /// Two files of the columns `id` and `name`, and a third one without `name`.
@@ -414,5 +416,32 @@ mod tests {
 | 3  | 2     |
 +----+-------+";
         assert_eq!(rows, expected);
+    }
+
+    #[tokio::test]
+    async fn a_join_holds_the_side_of_fewer_rows_and_not_that_of_smaller_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open_local(folder.path()).unwrap();
+        let options =
+            EngineOptions { memory_bytes: 1 << 30, threads: 2, spill_folder: folder.path().to_owned(), key: None };
+        let engine = Engine::new(options).unwrap();
+        engine.register(&storage);
+        let context = engine.session(Joins::Hash);
+        // Planned and not read: many rows of little in small files, and few of much in large ones.
+        let told = [("many", 10_000_000, 1 << 20), ("few", 1_000_000, 1 << 30)];
+        for ((name, rows, bytes), mut file) in told.into_iter().zip(files(&storage).await) {
+            file.rows = rows;
+            file.meta.size = bytes;
+            let table = ParquetTable::new(storage.url().clone(), vec![file], &schema());
+            context.register_table(name, Arc::new(table)).unwrap();
+        }
+        for from in ["many JOIN few", "few JOIN many"] {
+            let sql = format!("SELECT many.name FROM {from} ON many.id = few.id WHERE many.name <> 'x'");
+            let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+            let plan = displayable(plan.as_ref()).indent(false).to_string();
+            let (_, sides) = plan.split_once("HashJoinExec").unwrap();
+            let [many, few] = ["0.parquet", "1.parquet"].map(|file| sides.find(file).unwrap());
+            assert!(few < many, "{plan}");
+        }
     }
 }

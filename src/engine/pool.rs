@@ -113,6 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_join_is_charged_for_the_copy_of_what_it_holds() {
+        let pool = pool();
+        let build = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
+        build.try_grow(1_600).unwrap();
+        assert!(build.try_grow(1).is_err(), "the limit is 3,200");
+        build.shrink(600);
+        assert_eq!(pool.reserved(), 2_000);
+        drop(build);
+        assert_eq!(pool.reserved(), 0);
+    }
+
+    #[test]
     fn a_batch_larger_than_a_part_is_taken_by_one_that_holds_nothing() {
         let pool = pool();
         let sort = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
