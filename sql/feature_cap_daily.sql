@@ -11,7 +11,7 @@ WITH used AS (
     FROM feature_usage AS u
     JOIN billed_month AS b ON b.account_id = u.account_id
     WHERE u.usage_date <= $snapshot_date
-    GROUP BY b.user_pid, u.feature_id
+    GROUP BY u.account_id, b.user_pid, u.feature_id
 ),
 
 metered AS (

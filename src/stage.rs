@@ -21,7 +21,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use crate::engine::engine_error;
+use crate::engine::{BucketExchangeExec, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::history::Change;
 use crate::job::TableSpec;
@@ -154,7 +154,8 @@ pub async fn write_plan(
 }
 
 /// How many partitions are made side by side. Buckets come from nowhere but their own files, so those that wait hold nothing;
-/// the partitions of an exchange fill together, and one that nobody reads keeps its rows.
+/// the partitions of an exchange fill together, and one that nobody reads keeps its rows. What is dealt out to buckets is less than
+/// what lies in them, and its rows wait as well there as in a join.
 fn at_once(plan: &Arc<dyn ExecutionPlan>, threads: usize) -> usize {
     let partitions = plan.output_partitioning().partition_count();
     if exchanges(plan) { partitions.max(1) } else { threads.max(1) }
@@ -163,7 +164,8 @@ fn at_once(plan: &Arc<dyn ExecutionPlan>, threads: usize) -> usize {
 fn exchanges(plan: &Arc<dyn ExecutionPlan>) -> bool {
     // What becomes one partition is read as a whole by whoever asks first.
     let gathered = plan.output_partitioning().partition_count() == 1;
-    !gathered && (plan.is::<RepartitionExec>() || plan.children().into_iter().any(exchanges))
+    let dealt = plan.is::<BucketExchangeExec>();
+    !gathered && !dealt && (plan.is::<RepartitionExec>() || plan.children().into_iter().any(exchanges))
 }
 
 fn spilled_by(plan: &Arc<dyn ExecutionPlan>) -> u64 {

@@ -172,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_into_memory_is_left_to_others() {
         let runtime = RuntimeEnvBuilder::new().with_memory_limit(8 << 20, 1.0).build_arc().unwrap();
-        let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime);
+        let context = SessionContext::new_with_config_rt(SessionConfig::new().with_target_partitions(2), runtime);
         // Few values of many rows fit, many do not; and nothing stays reserved.
         let few = "SELECT value % 10 AS n FROM range(1000000)";
         assert_eq!(present(&context, few, "SELECT * FROM range(10)").await, Some(true));

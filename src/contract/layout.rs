@@ -32,8 +32,13 @@ pub struct Layout {
 impl Layout {
     /// The bucket of a row with this value, from 0.
     pub fn bucket_of(&self, value: &str) -> u32 {
+        Layout::bucket(value, self.count)
+    }
+
+    /// The same among so many buckets.
+    pub fn bucket(value: &str, count: u32) -> u32 {
         let unsigned = farm::fingerprint(value.as_bytes()).cast_unsigned();
-        (unsigned % u64::from(self.count)) as u32
+        (unsigned % u64::from(count)) as u32
     }
 
     /// The bucket of a row that lacks the value: it must lie somewhere until verification rejects it.

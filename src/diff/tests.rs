@@ -170,7 +170,7 @@ async fn with_tables<T>(
     let (from, to) = (source(&storage, "from", from, 7).await, source(&storage, "to", to, 11).await);
     let options =
         EngineOptions { memory_bytes: 64 << 20, threads: 2, spill_folder: spill.path().to_owned(), key: None };
-    let engine = Engine::new(options).unwrap();
+    let engine = Engine::new(options).unwrap().that_holds_no_side();
     engine.register(&storage);
     let comparison = Comparison {
         engine: &engine,

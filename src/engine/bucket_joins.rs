@@ -21,10 +21,9 @@ use datafusion::physical_plan::union::InterleaveExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use datafusion::prelude::SessionContext;
 
+use super::bucket_exchange::BucketExchangeExec;
+use super::bucket_unions::BucketUnionExec;
 use super::parquet_table::ASCENDING;
-
-/// The rule of DataFusion that decides which side of a join is held, and how; before it nothing is known of a join's rows.
-pub(super) const AFTER: &str = "join_selection";
 
 /// Sees that no exchange of this session deals rows out to as many partitions as one of its tables has buckets.
 pub fn keep_apart(context: &SessionContext, buckets: &[usize]) {
@@ -37,13 +36,8 @@ pub fn keep_apart(context: &SessionContext, buckets: &[usize]) {
     }
 }
 
-/// The rules of buckets, and after which rule of DataFusion each comes; the last of all where there is none.
-pub(super) fn rules() -> [(Option<&'static str>, Arc<dyn PhysicalOptimizerRule + Send + Sync>); 2] {
-    [(Some(AFTER), Arc::new(BucketJoins)), (None, Arc::new(BucketsApart))]
-}
-
 #[derive(Debug)]
-struct BucketJoins;
+pub(super) struct BucketJoins;
 
 impl PhysicalOptimizerRule for BucketJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -98,10 +92,30 @@ fn by_bucket(join: &HashJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
 }
 
 /// By what a plan's rows are dealt out to its partitions, and to how many.
-fn bucketed(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn PhysicalExpr>, usize)> {
+pub(super) fn bucketed(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn PhysicalExpr>, usize)> {
     match plan.output_partitioning() {
-        Partitioning::Hash(by, count) if by.len() == 1 => Some((Arc::clone(&by[0]), *count)),
+        Partitioning::Hash(by, count) if by.len() == 1 && stays(plan) => Some((Arc::clone(&by[0]), *count)),
         _ => None,
+    }
+}
+
+/// Whether the rows stay where they are: DataFusion puts its exchanges in last of all, below joins whose sides do not lie alike.
+fn stays(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let (left, right, on) = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        if *join.partition_mode() == PartitionMode::CollectLeft {
+            return stays(join.right());
+        }
+        (join.left(), join.right(), join.on())
+    } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
+        (join.left(), join.right(), join.on())
+    } else {
+        return plan.children().into_iter().all(stays);
+    };
+    match (bucketed(left), bucketed(right), on) {
+        (Some((left_by, left_count)), Some((right_by, right_count)), [(left_key, right_key)]) => {
+            left_count == right_count && is(left_key, &left_by) && is(right_key, &right_by)
+        }
+        _ => false,
     }
 }
 
@@ -109,7 +123,7 @@ fn is(key: &Arc<dyn PhysicalExpr>, by: &Arc<dyn PhysicalExpr>) -> bool {
     key.as_ref() == by.as_ref()
 }
 
-fn sorted(plan: &Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>) -> Result<bool> {
+pub(super) fn sorted(plan: &Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>) -> Result<bool> {
     let keys = keys.into_iter().map(|key| PhysicalSortExpr::new(key, ASCENDING));
     match LexOrdering::new(keys) {
         Some(order) => plan.equivalence_properties().ordering_satisfy(order),
@@ -119,12 +133,13 @@ fn sorted(plan: &Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>) -> Re
 
 /// Refuses a plan in which buckets meet what an exchange has dealt out.
 #[derive(Debug)]
-struct BucketsApart;
+pub(super) struct BucketsApart;
 
 /// Who has dealt rows out by a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dealer {
     Exchange,
+    /// Or what was dealt out as they are.
     Files,
 }
 
@@ -153,6 +168,7 @@ fn dealer(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Dealer>> {
         return internal_err!("{} would join buckets with rows that were dealt out by another hash", plan.name());
     }
     Ok(match plan.output_partitioning() {
+        Partitioning::Hash(..) if plan.is::<BucketExchangeExec>() => Some(Dealer::Files),
         Partitioning::Hash(..) if plan.is::<RepartitionExec>() => Some(Dealer::Exchange),
         Partitioning::Hash(..) => Some(first.unwrap_or(Dealer::Files)),
         _ => None,
@@ -170,91 +186,17 @@ pub fn bucketed_by(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
 fn by_partition(plan: &Arc<dyn ExecutionPlan>) -> bool {
     match plan.downcast_ref::<HashJoinExec>() {
         Some(join) => *join.partition_mode() == PartitionMode::Partitioned,
-        None => plan.is::<SortMergeJoinExec>() || plan.is::<InterleaveExec>(),
+        None => plan.is::<SortMergeJoinExec>() || plan.is::<InterleaveExec>() || plan.is::<BucketUnionExec>(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-    use arrow::datatypes::{DataType, Field, Schema};
-    use arrow::util::pretty::pretty_format_batches;
-    use datafusion::physical_plan::displayable;
-    use object_store::ObjectStoreExt;
     use object_store::path::Path;
-    use parquet::arrow::ArrowWriter;
 
     use super::*;
-    use crate::engine::{DataFile, Engine, EngineOptions, Joins, ParquetTable};
-    use crate::farm::fingerprint;
-    use crate::storage::Storage;
-
-    const BUCKETS: usize = 4;
-
-    /// A table of `key` and `value`, in sorted buckets and, as `plain_…`, in one file.
-    async fn add(context: &SessionContext, storage: &Storage, name: &str, rows: &[(&str, i64)]) {
-        let mut rows = rows.to_vec();
-        rows.sort_unstable();
-        let mut buckets = vec![Vec::new(); BUCKETS];
-        for row in &rows {
-            buckets[(fingerprint(row.0.as_bytes()).cast_unsigned() % BUCKETS as u64) as usize].push(*row);
-        }
-        let mut files = Vec::new();
-        for (index, rows) in buckets.iter().enumerate() {
-            files.push(file(storage, &format!("{name}-{index}.parquet"), rows).await);
-        }
-        let schema =
-            Schema::new(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int64, false)]);
-        let table = |files| ParquetTable::new(storage.url().clone(), files, &schema);
-        context.register_table(name, Arc::new(table(files).with_layout("key", &["key", "value"]))).unwrap();
-        let plain = vec![file(storage, &format!("{name}.parquet"), &rows).await];
-        context.register_table(format!("plain_{name}"), Arc::new(table(plain))).unwrap();
-    }
-
-    async fn file(storage: &Storage, name: &str, rows: &[(&str, i64)]) -> DataFile {
-        let keys: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>());
-        let values: ArrayRef = Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
-        let batch = RecordBatch::try_from_iter([("key", keys), ("value", values)]).unwrap();
-        let handle = File::create(storage.folder().unwrap().join(name)).unwrap();
-        let mut writer = ArrowWriter::try_new(handle, batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
-        let meta = storage.store().head(&Path::from(name)).await.unwrap();
-        // As many as a large table has, to who asks.
-        DataFile { meta, rows: rows.len() as u64 * 100_000, selection: None }
-    }
-
-    struct Fixture {
-        context: SessionContext,
-        _folder: tempfile::TempDir,
-    }
-
-    async fn fixture(threads: usize, joins: Joins) -> Fixture {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = Storage::open_local(folder.path()).unwrap();
-        let options =
-            EngineOptions { memory_bytes: 256 << 20, threads, spill_folder: folder.path().to_owned(), key: None };
-        let engine = Engine::new(options).unwrap();
-        engine.register(&storage);
-        let context = engine.session(joins);
-        let left = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5), ("f", 6), ("g", 7)];
-        let right = [("a", 10), ("a", 11), ("c", 30), ("e", 50), ("g", 70), ("z", 90)];
-        add(&context, &storage, "l", &left).await;
-        add(&context, &storage, "r", &right).await;
-        Fixture { context, _folder: folder }
-    }
-
-    async fn plan(context: &SessionContext, sql: &str) -> String {
-        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        displayable(plan.as_ref()).indent(false).to_string()
-    }
-
-    async fn rows(context: &SessionContext, sql: &str) -> String {
-        let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
-        pretty_format_batches(&batches).unwrap().to_string()
-    }
+    use crate::engine::Joins;
+    use crate::engine::bucket_testing::{BUCKETS, fixture, plan, rows};
 
     /// The join of plain files says what it is to be.
     async fn is_as_in_plain_files(context: &SessionContext, sql: &str) {
@@ -364,7 +306,7 @@ mod tests {
                 contract: None,
                 keep: crate::stage::Keep::Lasting,
             };
-            let (storage, folder) = (Storage::open_local(fixture._folder.path()).unwrap(), Path::from("written"));
+            let (storage, folder) = (fixture.storage.clone(), Path::from("written"));
             let written = crate::stage::write_query(&storage, &folder, &layout, frame);
             let (files, _) =
                 tokio::time::timeout(std::time::Duration::from_secs(20), written).await.expect(sql).unwrap();

@@ -14,21 +14,27 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
 };
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::unnest::UnnestExec;
 
 use super::parquet_table::ASCENDING;
 
-/// The rows of all tables that a side is made of, so that a wrong guess at what joins and filters leave of them does no harm.
-const SMALL_ROWS: usize = 32 << 10;
+/// A table of no more rows is as nothing beside the others, such as the plans of a catalogue beside subscriptions.
+pub const SMALL_ROWS: usize = 32 << 10;
+
+pub(super) const MERGE_JOINS: &str = "merge_joins";
 
 #[derive(Debug)]
-pub(super) struct MergeJoins;
+pub(super) struct MergeJoins {
+    /// How many rows a side may have that is held.
+    pub small_rows: usize,
+}
 
 impl PhysicalOptimizerRule for MergeJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| match plan.downcast_ref::<SortMergeJoinExec>() {
-            Some(join) => Ok(Transformed::yes(match held(join)? {
+            Some(join) => Ok(Transformed::yes(match self.held(join)? {
                 Some(held) => held,
                 None => in_order_of_files(join)?,
             })),
@@ -38,7 +44,7 @@ impl PhysicalOptimizerRule for MergeJoins {
     }
 
     fn name(&self) -> &str {
-        "merge_joins"
+        MERGE_JOINS
     }
 
     fn schema_check(&self) -> bool {
@@ -46,27 +52,35 @@ impl PhysicalOptimizerRule for MergeJoins {
     }
 }
 
-/// The same join as one that holds its small side, if it has one.
-fn held(join: &SortMergeJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let is_left = is_small(join.left())?;
-    if !is_left && !is_small(join.right())? {
-        return Ok(None);
+impl MergeJoins {
+    fn is_small(&self, side: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+        Ok(most_rows(side)?.is_some_and(|rows| rows <= self.small_rows))
     }
-    let as_written = HashJoinExec::try_new(
-        Arc::clone(join.left()),
-        Arc::clone(join.right()),
-        join.on().to_vec(),
-        join.filter().clone(),
-        &join.join_type(),
-        None,
-        PartitionMode::CollectLeft,
-        join.null_equality(),
-        false,
-    )?;
-    match is_left {
-        true => Ok(Some(Arc::new(as_written))),
-        false if as_written.join_type().supports_swap() => as_written.swap_inputs(PartitionMode::CollectLeft).map(Some),
-        false => Ok(None),
+
+    /// The same join as one that holds its small side, if it has one.
+    fn held(&self, join: &SortMergeJoinExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let is_left = self.is_small(join.left())?;
+        if !is_left && !self.is_small(join.right())? {
+            return Ok(None);
+        }
+        let as_written = HashJoinExec::try_new(
+            Arc::clone(join.left()),
+            Arc::clone(join.right()),
+            join.on().to_vec(),
+            join.filter().clone(),
+            &join.join_type(),
+            None,
+            PartitionMode::CollectLeft,
+            join.null_equality(),
+            false,
+        )?;
+        match is_left {
+            true => Ok(Some(Arc::new(as_written))),
+            false if as_written.join_type().supports_swap() => {
+                as_written.swap_inputs(PartitionMode::CollectLeft).map(Some)
+            }
+            false => Ok(None),
+        }
     }
 }
 
@@ -83,33 +97,31 @@ fn in_order_of_files(join: &SortMergeJoinExec) -> Result<Arc<dyn ExecutionPlan>>
     Ok(Arc::new(merged))
 }
 
-/// Whether all that a plan reads is little, and none of its operators makes much of little.
-fn is_small(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
-    Ok(rows_read(plan)?.is_some_and(|rows| rows <= SMALL_ROWS))
-}
-
-fn rows_read(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
-    if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() || plan.is::<UnnestExec>() {
+/// How many rows a plan has at most, whatever its joins and filters leave; `None` where nobody knows.
+fn most_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
+    if plan.is::<UnnestExec>() || plan.is::<RecursiveQueryExec>() {
         return Ok(None);
     }
     if plan.children().is_empty() {
         let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new())?;
         return Ok(known.num_rows.get_value().copied());
     }
-    let mut rows = 0_usize;
-    for child in plan.children() {
-        match rows_read(child)? {
-            Some(more) => rows = rows.saturating_add(more),
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(rows))
+    let below = plan.children().into_iter().map(most_rows).collect::<Result<Option<Vec<_>>>>()?;
+    let joins = plan.is::<HashJoinExec>()
+        || plan.is::<SortMergeJoinExec>()
+        || plan.is::<NestedLoopJoinExec>()
+        || plan.is::<CrossJoinExec>();
+    Ok(below.map(|rows| match joins {
+        true => rows.into_iter().map(|rows| rows.max(1)).fold(1, usize::saturating_mul),
+        false => rows.into_iter().fold(0, usize::saturating_add),
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
     use arrow::datatypes::Int64Type;
+    use arrow::util::display::array_value_to_string;
     use datafusion::physical_plan::displayable;
     use datafusion::prelude::SessionContext;
 
@@ -156,13 +168,57 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_few_rows_may_become_counts() {
+        // Of 200 rows each, which are joined by a key of one value.
+        let of_one_key = "(SELECT key, 0 AS one FROM others WHERE key < 200 LIMIT 200)";
+        let few = "(SELECT key, 0 AS one FROM few)";
+        let joined = |side: &str| {
+            format!(
+                "many AS a JOIN (SELECT x.key + y.key AS key FROM {side} AS x JOIN {few} AS y ON x.one = y.one) AS b ON a.key = b.key"
+            )
+        };
+        assert_eq!(run(&joined(few)).await.0[0], "Hash mode=CollectLeft, join_type=Inner");
+        assert_eq!(run(&joined(of_one_key)).await.0[0], "SortMerge join_type=Inner");
+    }
+
+    /// Nulls stand last in the sides of a merge, which is where sorts put them.
+    #[tokio::test]
+    async fn keys_without_a_value_meet_nothing_or_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(&folder);
+        for (table, from, to) in [("l", 0, 4), ("r", 2, 6)] {
+            let sql = format!(
+                "CREATE VIEW {table} AS SELECT CASE WHEN key % 2 = 0 THEN key END AS key, key AS n FROM others \
+                 WHERE key >= {from} AND key < {to}"
+            );
+            context.sql(&sql).await.unwrap().collect().await.unwrap();
+        }
+        for (join, expected) in [
+            ("JOIN r ON l.key = r.key", "2-2"),
+            ("LEFT JOIN r ON l.key = r.key", "0-, 1-, 2-2, 3-"),
+            ("RIGHT JOIN r ON l.key = r.key", "-3, -4, -5, 2-2"),
+            ("FULL JOIN r ON l.key = r.key", "-3, -4, -5, 0-, 1-, 2-2, 3-"),
+            ("JOIN r ON l.key IS NOT DISTINCT FROM r.key", "1-3, 1-5, 2-2, 3-3, 3-5"),
+        ] {
+            let from = format!("FROM l {join}");
+            let pair = "concat(coalesce(CAST(l.n AS VARCHAR), ''), '-', coalesce(CAST(r.n AS VARCHAR), ''))";
+            let sql = format!("SELECT string_agg(pair, ', ' ORDER BY pair) FROM (SELECT {pair} AS pair {from})");
+            let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+            let plan = displayable(plan.as_ref()).indent(false).to_string();
+            assert!(plan.contains("SortMergeJoinExec"), "{plan}");
+            let rows = context.sql(&sql).await.unwrap().collect().await.unwrap().remove(0);
+            assert_eq!(array_value_to_string(rows.column(0), 0).unwrap(), expected, "{join}");
+        }
+    }
+
+    #[tokio::test]
     async fn sides_that_may_be_large_are_merged() {
         let merged = (vec!["SortMerge join_type=Inner".to_owned()], [Some(LARGE), Some(LARGE * (LARGE - 1) / 2)]);
         assert_eq!(run("many AS a JOIN others AS b ON a.key = b.key").await, merged);
-        let crossed =
-            "many AS a JOIN (SELECT x.key + 3 * y.key AS key FROM few AS x CROSS JOIN few AS y) AS b ON a.key = b.key";
-        let (joins, rows) = run(crossed).await;
-        assert!(joins.iter().any(|join| join == "SortMerge join_type=Inner"), "{joins:?}");
-        assert_eq!(rows, [Some(9), Some(36)]);
+        // How long lists are nobody knows.
+        let (joins, rows) =
+            run("many AS a JOIN (SELECT unnest([key, key + 3]) AS key FROM few) AS b ON a.key = b.key").await;
+        assert_eq!(joins, merged.0);
+        assert_eq!(rows, [Some(6), Some(15)]);
     }
 }

@@ -221,6 +221,11 @@ pub fn engine_error(error: DataFusionError) -> Error {
         }
         DataFusionError::IoError(cause) => Error::new(ErrorKind::Publish, format!("failed to read or write: {cause}"))
             .hint("see that the disk has room and try again"),
+        // Spills are written by Arrow.
+        DataFusionError::ArrowError(cause, _) if matches!(**cause, ArrowError::IoError(..)) => {
+            Error::new(ErrorKind::Publish, format!("failed to read or write: {cause}"))
+                .hint("see that the disk has room and try again")
+        }
         DataFusionError::ParquetError(cause) => undecodable(&cause.to_string()),
         DataFusionError::ArrowError(cause, _) if matches!(**cause, ArrowError::ParquetError(_)) => {
             undecodable(&cause.to_string())
@@ -406,6 +411,8 @@ mod tests {
         let kind = |error: DataFusionError| engine_error(error.context("scan")).kind();
         assert_eq!(kind(DataFusionError::ResourcesExhausted("full".into())), ErrorKind::OutOfMemory);
         assert_eq!(kind(DataFusionError::IoError(std::io::Error::other("gone"))), ErrorKind::Publish);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(kind(ArrowError::IoError("spill".into(), full).into()), ErrorKind::Publish);
         assert_eq!(kind(ArrowError::DivideByZero.into()), ErrorKind::InputBroken);
         assert_eq!(kind(ArrowError::ParseError("no date".into()).into()), ErrorKind::InputBroken);
         assert_eq!(kind(DataFusionError::Internal("odd".into())), ErrorKind::Internal);

@@ -32,7 +32,7 @@ use parquet::arrow::RowNumber;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::file::metadata::PageIndexPolicy;
 
-/// How the rows of a bucket are sorted. They hold no nulls there, so where those would stand is as the planner likes it.
+/// How the rows of a bucket are sorted. Buckets hold no nulls there; elsewhere they stand last, as they do by themselves in an ORDER BY.
 pub(super) const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
 
 /// The index of a row's file in the list of files, when asked for.

@@ -8,18 +8,25 @@ use std::sync::Arc;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::engine::merge_joins::MergeJoins;
+use crate::engine::bucket_joins::{BucketJoins, BucketsApart};
+use crate::engine::bucket_unions::BucketUnions;
+use crate::engine::functions;
+use crate::engine::merge_joins::{MergeJoins, SMALL_ROWS};
 use crate::engine::order::SortWithin;
 use crate::engine::pool::{HASH_PARTS, MERGE_PARTS, PartsPool};
-use crate::engine::{bucket_joins, functions};
 use crate::error::{Error, Result};
 use crate::pseudonym::PseudonymKey;
 use crate::storage::Storage;
-use datafusion::execution::session_state::SessionStateBuilder;
+
+type Rule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
+
+/// The rule of DataFusion that decides which side of a join is held, and how; before it nothing is known of a join's rows.
+const JOIN_SELECTION: &str = "join_selection";
 
 /// Below this share of memory for one sort or merge there is nothing left to work with.
 const LEAST_MEMORY_BYTES: u64 = 64 << 20;
@@ -28,6 +35,8 @@ const MOST_BATCH_ROWS: usize = 8_192;
 const MEMORY_PER_BATCH_ROW: u64 = 128 << 10;
 /// So many spilled runs are merged at once; each holds a batch in memory that cannot spill again.
 const SPILLED_RUNS_AT_ONCE: usize = 8;
+/// What a row may take of memory, of what is held because it has few rows, several times over.
+const MEMORY_PER_SMALL_ROW: u64 = 16 << 10;
 /// How many of the hungriest operators an out-of-memory message names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
@@ -64,6 +73,8 @@ pub struct Engine {
     merging: Arc<RuntimeEnv>,
     options: EngineOptions,
     remote: Option<Arc<dyn Remote>>,
+    /// How many rows a side may have that is held where joins merge.
+    small_rows: usize,
 }
 
 impl Engine {
@@ -87,7 +98,14 @@ impl Engine {
             .build_arc()
             .map_err(failed)?;
         let merging = RuntimeEnvBuilder::from_runtime_env(&hashing).with_memory_pool(pool(MERGE_PARTS));
-        Ok(Engine { merging: merging.build_arc().map_err(failed)?, hashing, options, remote: None })
+        let small_rows = SMALL_ROWS.min((options.memory_bytes / MEMORY_PER_SMALL_ROW) as usize);
+        Ok(Engine { merging: merging.build_arc().map_err(failed)?, hashing, options, remote: None, small_rows })
+    }
+
+    /// The same engine, which merges sides of few rows too.
+    #[cfg(test)]
+    pub(crate) fn that_holds_no_side(self) -> Self {
+        Engine { small_rows: 0, ..self }
     }
 
     /// The same engine, whose models run elsewhere. Checks and comparisons stay here.
@@ -116,7 +134,7 @@ impl Engine {
         let state = SessionStateBuilder::new_with_default_features()
             .with_config(self.config(joins))
             .with_runtime_env(Arc::clone(runtime))
-            .with_physical_optimizer_rules(physical_rules(joins));
+            .with_physical_optimizer_rules(self.physical_rules(joins));
         let context = SessionContext::new_with_state(state.build());
         functions::register(&context, self.options.key.clone());
         context
@@ -148,29 +166,31 @@ impl Engine {
         options.execution.parquet.pushdown_filters = false;
         // What a filter is taken to keep, in percent. Most ask whether a row holds on the day, and many rows do.
         options.optimizer.default_filter_selectivity = 50;
+        // What is dealt out by a column is grouped by that and others where it lies, of however few partitions.
+        options.optimizer.subset_repartition_threshold = 1;
         // A sort sets this much aside for its own merge; the default of 10 MB for each of many sorts starves a small pool.
         options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);
         config
     }
-}
 
-/// DataFusion's own rules and ours.
-fn physical_rules(joins: Joins) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    // It holds the rows of a value in memory, where a whole sort spills.
-    if joins == Joins::Hash {
-        rules.push(Arc::new(SortWithin));
+    /// DataFusion's own rules and ours.
+    fn physical_rules(&self, joins: Joins) -> Vec<Rule> {
+        let mut rules = PhysicalOptimizer::new().rules;
+        // It holds the rows of a value in memory, where a whole sort spills.
+        if joins == Joins::Hash {
+            rules.push(Arc::new(SortWithin));
+        }
+        // Before exchanges and sorts are put in.
+        let mut early: Vec<Rule> = Vec::new();
+        if joins == Joins::Merge {
+            early.push(Arc::new(MergeJoins { small_rows: self.small_rows }));
+        }
+        early.extend([Arc::new(BucketUnions) as Rule, Arc::new(BucketJoins)]);
+        let place = rules.iter().position(|rule| rule.name() == JOIN_SELECTION).map_or(0, |place| place + 1);
+        rules.splice(place..place, early);
+        rules.push(Arc::new(BucketsApart));
+        rules
     }
-    for (after, rule) in bucket_joins::rules() {
-        let place = rules.iter().position(|rule| Some(rule.name()) == after).map_or(rules.len(), |place| place + 1);
-        rules.insert(place, rule);
-    }
-    if joins == Joins::Merge {
-        // It reads how many rows tables have, and before exchanges and sorts are put in.
-        let place = rules.iter().position(|rule| rule.name() == bucket_joins::AFTER).map_or(0, |place| place + 1);
-        rules.insert(place, Arc::new(MergeJoins));
-    }
-    rules
 }
 
 /// Half of the machine's memory, at least a gigabyte.

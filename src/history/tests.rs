@@ -167,7 +167,7 @@ impl Fixture {
             spill_folder: work.folder().unwrap().to_owned(),
             key: None,
         };
-        let engine = Engine::new(options).unwrap();
+        let engine = Engine::new(options).unwrap().that_holds_no_side();
         engine.register(&lake);
         engine.register(&work);
         Fixture { folder, project, engine, lake, work, runs: 0 }

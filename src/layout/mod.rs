@@ -12,7 +12,6 @@
 //! each other: each has a folder of its own, the first to put `_SUCCESS` wins, and the others take its files and remove
 //! theirs.
 
-mod bucket_of;
 mod clean;
 mod kept;
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use object_store::ObjectMeta;
@@ -16,9 +16,8 @@ use parquet::arrow::AsyncArrowWriter;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::bucket_of::{BUCKET_OF, bucket_of};
 use crate::contract::Layout;
-use crate::engine::{Engine, Joins, ParquetTable, engine_error};
+use crate::engine::{BUCKET_OF, Engine, Joins, ParquetTable, bucket_of, engine_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::identifier;
 use crate::stage::writer_properties;
@@ -78,7 +77,7 @@ pub async fn write(engine: &Engine, table: ParquetTable, target: &Target<'_>) ->
 /// The rows with their bucket as the last column, by bucket and then in the order of the layout.
 async fn sorted(engine: &Engine, table: ParquetTable, target: &Target<'_>) -> Result<SendableRecordBatchStream> {
     let context = engine.session(Joins::Merge);
-    context.register_udf(bucket_of(target.layout.clone()));
+    context.register_udf(bucket_of(target.layout.count, DataType::Utf8));
     // A sort that holds views is charged for whole buffers.
     context.register_table("day", Arc::new(table.with_plain_text())).map_err(engine_error)?;
     let columns: Vec<String> = target.schema.fields().iter().map(|field| identifier(field.name())).collect();

@@ -17,7 +17,7 @@ use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::prelude::SessionContext;
 use object_store::path::Path;
 
-use crate::engine::{DataFile, Model, ParquetTable, bucketed_by, engine_error, sorted_by, unmerged};
+use crate::engine::{DataFile, Model, ParquetTable, SMALL_ROWS, bucketed_by, engine_error, sorted_by, unmerged};
 use crate::error::Result;
 use crate::job::{Job, Step};
 use crate::names::SnapshotDate;
@@ -26,8 +26,6 @@ use crate::storage::Storage;
 
 /// A bucket is one file.
 const FILE_BYTES: usize = usize::MAX;
-/// A table of fewer rows is as nothing beside the others, such as the plans of a catalogue beside subscriptions.
-const SMALL_ROWS: usize = 32 << 10;
 
 /// Where the steps of a job are made. They hold ids of accounts, and are removed when the job is done.
 pub(super) fn steps_folder(job: &Job) -> Path {

@@ -7,6 +7,7 @@ mod bad_places;
 mod bad_projects;
 mod bad_snapshots;
 mod bucket;
+mod bucketed_plans;
 mod checkpoint;
 mod checksums;
 mod cloud;

@@ -16,6 +16,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::OptimizerRule;
 use datafusion::physical_expr::EquivalenceProperties;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -34,6 +35,7 @@ use super::failure::{CLUSTER, is_lost, told_to_caller};
 use super::identity::Identity;
 use super::picked::{PickedRows, scan_of};
 use super::token::Token;
+use crate::engine::merge_joins::MERGE_JOINS;
 use crate::engine::model::engine_error;
 use crate::engine::place::ClusterAddress;
 use crate::engine::{Engine, Joins, Remote};
@@ -41,6 +43,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Storage;
 
 type Rule = Arc<dyn OptimizerRule + Send + Sync>;
+type PhysicalRule = Arc<dyn PhysicalOptimizerRule + Send + Sync>;
 
 /// A scheduler that takes longer to answer a call is not there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -103,6 +106,7 @@ impl Remote for Cluster {
         let state = SessionStateBuilder::new_from_existing(here.clone())
             .with_config(config)
             .with_optimizer_rules(rules)
+            .with_physical_optimizer_rules(unheld(here.physical_optimizers()))
             .build();
         let state = state.upgrade_for_ballista(called.address.url()).map_err(engine_error)?;
         let session = SessionContext::new_with_state(state);
@@ -130,6 +134,12 @@ fn subqueries_first(rules: &[Rule]) -> Vec<Rule> {
         rules[simplify..=join].rotate_right(1);
     }
     rules
+}
+
+/// The rules without the one that holds sides of few rows: a scheduler exchanges both sides of such a join after all where it
+/// knows less of them, and what stands above would still be planned for rows that stay where they are.
+fn unheld(rules: &[PhysicalRule]) -> Vec<PhysicalRule> {
+    rules.iter().filter(|rule| rule.name() != MERGE_JOINS).cloned().collect()
 }
 
 /// Plans as on one machine, and puts the cluster in the place of the whole plan.
