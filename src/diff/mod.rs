@@ -34,10 +34,11 @@ pub use side::{Columns, Pair, Side, pair};
 pub use source::Source;
 
 use self::columns::Tally;
-use self::matching::{Leftovers, Marks};
+use self::matching::{Leftovers, Marks, SideMarks};
 use self::scan::{Scanned, Way};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::history::RowSet;
 
 /// A value as people read it; `None` is null.
 pub type Shown = Option<String>;
@@ -154,7 +155,7 @@ pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
     let found = match in_step {
         Some(found) => found,
         // Once more, to tell which keys they are; or two digests were alike that will not be alike again.
-        None => found(comparison, Way::Apart).await?.ok_or_else(|| Error::internal("rows apart have met in step"))?,
+        None => found(comparison, Way::Apart).await?.ok_or_else(met_apart)?,
     };
     let Found { marks, unchanged, tally, parked } = found;
     keys::refuse_repeated(comparison, &marks).await?;
@@ -165,6 +166,23 @@ pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
     let added = keys::first(comparison, comparison.to, &marks.to.alone, arrived, limit).await?;
     let removed = keys::first(comparison, comparison.from, &marks.from.alone, left, limit).await?;
     Ok(Difference { rows, columns, added, removed })
+}
+
+/// The rows that the other side does not have as they are, by their places, a set a file. Of a key that comes more than once on
+/// a side all rows there are among them.
+///
+/// Errors: as of [`compare`], but for keys that come twice.
+pub(crate) async fn differing(comparison: &Comparison<'_>) -> Result<[Vec<RowSet>; 2]> {
+    let found = found(comparison, Way::Apart).await?.ok_or_else(met_apart)?;
+    let differing = |side: SideMarks| {
+        let sets = side.alone.into_iter().zip(side.changed).zip(side.repeated);
+        sets.map(|((alone, changed), repeated)| alone.with(&changed).with(&repeated)).collect()
+    };
+    Ok([differing(found.marks.from), differing(found.marks.to)])
+}
+
+fn met_apart() -> Error {
+    Error::internal("rows apart have met in step")
 }
 
 /// What the pass over all rows has found.

@@ -1,15 +1,15 @@
 //! What a day changes: the rows of its state held against the rows that were open before it.
 //!
-//! Whole rows of both sides would not fit into memory, so rows are compared by a digest of all their values, which is
-//! equal for equal rows and, being cryptographic, for no others. One grouping, which spills when it must, leaves the
-//! digests that only one side has: rows to open and rows that no longer hold. Everything after speaks of these alone, by
-//! their places, a bit a row.
+//! Whole rows of both sides would not fit into memory, so rows are compared as those of two days are, by digests of their keys and of
+//! their values under secrets that are drawn anew each time. That leaves the rows that only one side has: to be opened, or no longer
+//! holding. Everything after speaks of these alone, by their places, a bit a row.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 
@@ -17,15 +17,16 @@ use super::Day;
 use super::files::{HistoryFile, Kind};
 use super::rows::RowSet;
 use super::state::{State, Values};
+use crate::diff::{Column, Comparison, Limits, Source, differing};
 use crate::engine::{DataFile, FILE_COLUMN, Joins, ParquetTable, ROW_COLUMN, engine_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{VALID_FROM, VALID_TO};
-use crate::sql::{identifier, list};
+use crate::sql::identifier;
 
 const STATE: &str = "state";
 const TABLE: &str = "history";
-/// A place as one number: the file's in the upper bits, the row's below.
-const ROW_BITS: u32 = 40;
+/// The part of the memory that digests may take; more of them are written to disk.
+const DIGEST_PART: u64 = 4;
 
 /// What becomes of the rows of each file; the lists are in the order of the files.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ pub(super) async fn compare(day: &Day<'_>, files: &[HistoryFile], state: &State,
     if before.is_empty() {
         marks.opened = state.kept.clone();
     } else {
-        mark_differences(day, files, &before, state, &mut marks, joins).await?;
+        mark_differences(day, files, &before, state, &mut marks).await?;
         keep_doubtful_open(day, files, state, &mut marks, joins).await?;
     }
     settle(&mut marks);
@@ -133,52 +134,56 @@ async fn mark_differences(
     before: &[usize],
     state: &State,
     marks: &mut Marks,
-    joins: Joins,
 ) -> Result<()> {
-    let context = day.engine.session(joins);
-    register(&context, STATE, in_plain_text(state.table(day, &state.kept).with_row_identity(), joins))?;
-    register(&context, TABLE, in_plain_text(day.rows(files, before, None).with_row_identity(), joins))?;
-    reopen(day, &context, files, before, marks).await?;
-    let batches = day.query(&context, &differences_sql(day)).await?;
-    let mut batches = std::pin::pin!(batches);
-    while let Some(batch) = batches.try_next().await.map_err(engine_error)? {
-        // Equal rows of the state would be one; they are both opened, so that the check of the key finds them.
-        for column in [0, 1] {
-            each_place(&batch, column, |file, row| marks.opened[file].insert(row));
-        }
-        each_place(&batch, 2, |file, row| marks.files[before[file]].closed.insert(row));
+    reopen(day, files, before, marks).await?;
+    let day_before = day.date.days_ago(1).ok_or_else(|| Error::internal("there is no day before the first"))?;
+    let table = &day.job.table;
+    let open = Source {
+        name: TABLE.to_owned(),
+        store: day.lake.url().clone(),
+        files: before.iter().map(|at| whole(&files[*at])).collect(),
+        schema: table.schema(),
+        as_of: Some(day_before),
+        shared_rows: 0,
+    };
+    let state_rows = state.source(day);
+    let column = |name: &String| Column { name: name.clone(), withheld: true };
+    let key: Vec<Column> = table.key().iter().map(column).collect();
+    let columns = table.model_columns().map(|known| column(&known.name)).filter(|known| !key.contains(known));
+    let digest_bytes = day.engine.options().memory_bytes / DIGEST_PART;
+    let context = day.engine.session(Joins::Hash);
+    let reservation = MemoryConsumer::new("digests of a history").register(&context.runtime_env().memory_pool);
+    reservation.try_grow(digest_bytes as usize).map_err(engine_error)?;
+    let comparison = Comparison {
+        engine: day.engine,
+        folder: &day.engine.options().spill_folder,
+        from: &open,
+        to: &state_rows,
+        key: &key,
+        columns: &columns.collect::<Vec<_>>(),
+        limits: Limits { keys: 0, values: 0 },
+        digest_bytes,
+        progress: Arc::new(|_| ()),
+    };
+    let [closed, opened] = differing(&comparison).await?;
+    for (at, closed) in before.iter().zip(closed) {
+        marks.files[*at].closed = closed;
     }
+    // All rows of a key that stands twice are opened, so that the check of the key finds them.
+    marks.opened = opened.iter().zip(&state.kept).map(|(opened, kept)| opened.within(kept)).collect();
     Ok(())
 }
 
-fn differences_sql(day: &Day<'_>) -> String {
-    let columns: Vec<String> = day.job.table.model_columns().map(|column| identifier(&column.name)).collect();
-    let values = list(&columns);
-    let place = format!("CAST({FILE_COLUMN} AS BIGINT) * {} + {ROW_COLUMN}", 1_i64 << ROW_BITS);
-    format!(
-        "SELECT min(s), max(s), max(h) FROM (\
-           SELECT row_digest({values}) AS d, {place} AS s, CAST(NULL AS BIGINT) AS h FROM {STATE} \
-           UNION ALL \
-           SELECT row_digest({values}), CAST(NULL AS BIGINT), {place} FROM {TABLE} \
-           WHERE {VALID_FROM} < $day AND ({VALID_TO} IS NULL OR {VALID_TO} >= $day)\
-         ) GROUP BY d HAVING count(s) <> 1 OR count(h) <> 1"
-    )
-}
-
 /// Rows that were closed on the day or later are open before it; those that the day does not close stay so.
-async fn reopen(
-    day: &Day<'_>,
-    context: &SessionContext,
-    files: &[HistoryFile],
-    before: &[usize],
-    marks: &mut Marks,
-) -> Result<()> {
+async fn reopen(day: &Day<'_>, files: &[HistoryFile], before: &[usize], marks: &mut Marks) -> Result<()> {
     if before.iter().all(|at| files[*at].shelf.kind == Kind::Open) {
         return Ok(());
     }
+    let context = day.engine.session(Joins::Hash);
+    register(&context, TABLE, day.rows(files, before, None).with_row_identity())?;
     let sql =
         format!("SELECT {FILE_COLUMN}, {ROW_COLUMN} FROM {TABLE} WHERE {VALID_FROM} < $day AND {VALID_TO} >= $day");
-    places(day, context, &sql, |file, row| marks.files[before[file]].reopened.insert(row)).await
+    places(day, &context, &sql, |file, row| marks.files[before[file]].reopened.insert(row)).await
 }
 
 /// A key that the state does not have is not always gone: an incomplete day may lack it, a row that was set aside may have
@@ -282,18 +287,15 @@ async fn places(day: &Day<'_>, context: &SessionContext, sql: &str, mut found: i
     Ok(())
 }
 
-fn each_place(batch: &RecordBatch, column: usize, mut found: impl FnMut(usize, u64)) {
-    let places = batch.column(column).as_primitive::<Int64Type>();
-    for place in places.iter().flatten() {
-        found((place >> ROW_BITS) as usize, (place & ((1 << ROW_BITS) - 1)) as u64);
-    }
+fn whole(file: &HistoryFile) -> DataFile {
+    DataFile { meta: file.file.meta.clone(), rows: file.file.rows, selection: None }
 }
 
 impl Day<'_> {
     /// The rows of some of the files, all or those of the sets.
     fn rows(&self, files: &[HistoryFile], these: &[usize], sets: Option<&[RowSet]>) -> ParquetTable {
         let file = |at: &usize| match sets {
-            None => DataFile { meta: files[*at].file.meta.clone(), rows: files[*at].file.rows, selection: None },
+            None => whole(&files[*at]),
             Some(sets) => self.selected(&files[*at], &sets[*at]),
         };
         ParquetTable::new(self.lake.url().clone(), these.iter().map(file).collect(), &self.job.table.schema())

@@ -9,6 +9,7 @@ use object_store::path::Path;
 use super::Day;
 use super::rows::RowSet;
 use crate::contract::{Column, schema_of};
+use crate::diff::Source;
 use crate::engine::{DataFile, Model, ParquetTable, engine_error};
 use crate::error::{Error, Result};
 use crate::job::PickedRows;
@@ -74,6 +75,19 @@ impl State {
             *kept = kept.without(left_out);
         }
         Ok(())
+    }
+
+    /// All rows, in the columns of the model.
+    pub fn source(&self, day: &Day<'_>) -> Source {
+        let file = |file: &StagedFile| DataFile { meta: file.meta.clone(), rows: file.rows(), selection: None };
+        Source {
+            name: "state".to_owned(),
+            store: day.work.url().clone(),
+            files: self.files.iter().map(file).collect(),
+            schema: schema_of(day.job.table.model_columns()),
+            as_of: None,
+            shared_rows: 0,
+        }
     }
 
     /// The rows of these sets, one a file, in the columns of the model.
