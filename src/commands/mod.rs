@@ -44,8 +44,8 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Runs what was typed. Returns the exit code of a call that was carried out.
 pub fn run(cli: Cli) -> Result<u8> {
-    heap::give_back();
     let Cli { global, command } = cli;
+    heap::give_back(&command);
     init_logging(global.verbose);
     if global.format == Format::Csv && !matches!(command, Command::Query(_)) {
         return Err(Error::project("--format csv is for query").hint("use --format table or json"));
