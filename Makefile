@@ -185,6 +185,7 @@ release:
 # sample about 250 bytes an account stay in the target folder, and while it runs four times that.
 BENCH_ACCOUNTS = $(if $(filter command line environment,$(origin ACCOUNTS)),$(ACCOUNTS),1000000)
 ROUNDS ?= 3
+BENCH_BUCKETS ?= 0 16
 BENCH_JOBS ?= user_daily user_entitlement_history feature_cap_daily
 BENCH_WAYS ?= floor gatefold duckdb polars pyspark
 
@@ -193,7 +194,7 @@ bench-check:
 	$(CARGO) bench --bench hot
 
 bench: $(BENCH_VENV)/.ready
-	$(CARGO) bench --bench peers -- --rounds $(ROUNDS) $(BENCH_ACCOUNTS:%=--accounts %) $(BENCH_JOBS:%=--job %) \
+	$(CARGO) bench --bench peers -- --rounds $(ROUNDS) $(BENCH_ACCOUNTS:%=--accounts %) $(BENCH_BUCKETS:%=--buckets %) $(BENCH_JOBS:%=--job %) \
 		$(BENCH_WAYS:%=--way %) --write $(CURDIR)/docs/performance.md
 
 $(BENCH_VENV)/.ready: benches/peers/requirements.txt

@@ -154,8 +154,8 @@ pub async fn write_plan(
 }
 
 /// How many partitions are made side by side. Buckets come from nowhere but their own files, so those that wait hold nothing;
-/// the partitions of an exchange fill together, and one that nobody reads keeps its rows. What is dealt out to buckets is less than
-/// what lies in them, and its rows wait as well there as in a join.
+/// the partitions of an exchange fill together, and one that nobody reads keeps its rows. Rows that are dealt out to buckets
+/// wait in the exchange for theirs, and go to disk when they are many.
 fn at_once(plan: &Arc<dyn ExecutionPlan>, threads: usize) -> usize {
     let partitions = plan.output_partitioning().partition_count();
     if exchanges(plan) { partitions.max(1) } else { threads.max(1) }

@@ -10,6 +10,16 @@ use super::Result;
 use super::child::measure;
 use super::reads::Columns;
 
+/// The snapshots of accounts, and by what the rows of each of their buckets are sorted.
+const BUCKETED: [(&str, &[&str]); 6] = [
+    ("account", &["account_id"]),
+    ("account_grant", &["account_id", "grant_id"]),
+    ("erasure_request", &["account_id", "request_id"]),
+    ("feature_usage", &["account_id", "feature_id", "usage_date"]),
+    ("plan_member", &["account_id", "subscription_id"]),
+    ("subscription", &["account_id", "subscription_id"]),
+];
+
 /// Folders of a lake that runs make.
 pub const MADE: [&str; 4] = ["tables", "runs", "leases", "receipts"];
 
@@ -26,9 +36,19 @@ impl Project {
 
     /// Brings the project up to date, and makes its days when there are none.
     pub fn prepare(&self, accounts: u64, days: u32, until: &str) -> Result<()> {
+        self.prepare_in_buckets(accounts, days, until, 0)
+    }
+
+    /// The same with the snapshots of accounts in so many sorted buckets; 0 is plain files.
+    pub fn prepare_in_buckets(&self, accounts: u64, days: u32, until: &str, buckets: u32) -> Result<()> {
         fs::create_dir_all(&self.root)?;
         for part in ["gatefold.toml", "jobs", "sql"] {
             copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(part), &self.root.join(part))?;
+        }
+        for (snapshot, sorted) in BUCKETED.iter().filter(|_| buckets > 0) {
+            let contract = self.root.join(format!("jobs/snapshots/{snapshot}.toml"));
+            let promise = format!("bucket = {{ by = \"account_id\", count = {buckets} }}\nsorted = {sorted:?}\n");
+            fs::write(&contract, promise + &fs::read_to_string(&contract)?)?;
         }
         let generated = self.root.join("generated");
         if generated.is_file() {

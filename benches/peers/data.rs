@@ -17,6 +17,8 @@ pub struct Data {
     pub project: Project,
     pub job: Job,
     pub accounts: u64,
+    /// In how many sorted buckets the snapshots of accounts lie; 0 is plain files.
+    pub buckets: u32,
 }
 
 /// Of what a job reads and makes.
@@ -27,14 +29,18 @@ pub struct Sizes {
 }
 
 impl Data {
-    pub fn of(job: Job, accounts: u64) -> Self {
-        Data { project: Project::new(&format!("peers-{accounts}")), job, accounts }
+    pub fn of(job: Job, accounts: u64, buckets: u32) -> Self {
+        let name = match buckets {
+            0 => format!("peers-{accounts}"),
+            _ => format!("peers-{accounts}-in-{buckets}"),
+        };
+        Data { project: Project::new(&name), job, accounts, buckets }
     }
 
     /// Makes the day when there is none, what the job reads of other jobs, and the rows that the ways are to make: one run
     /// of gatefold, which warms the page cache too.
     pub fn prepare(&self) -> Result<Sizes> {
-        self.project.prepare(self.accounts, 1, DAY)?;
+        self.project.prepare_in_buckets(self.accounts, 1, DAY, self.buckets)?;
         self.project.forget_runs()?;
         empty_folder(&self.past())?;
         if let Some(job) = self.job.reads_table_of() {

@@ -1,7 +1,7 @@
 //! What three jobs cost in gatefold, in other engines, and at the floor that no engine gets under.
 //!
 //! ```text
-//! cargo bench --bench peers -- --accounts 1000000 --accounts 5000000 --rounds 3 [--job user_daily] [--way duckdb]
+//! cargo bench --bench peers -- --accounts 1000000 --accounts 5000000 --buckets 0 --buckets 16 --rounds 3 [--job user_daily] [--way duckdb]
 //! ```
 //!
 //! `make bench` makes the Python that the other engines run in. Every measurement is a process of its own, so that its
@@ -34,6 +34,9 @@ struct Args {
     /// Accounts of a sample, which is made once and kept in the target folder. Given several times, several samples.
     #[arg(long, default_values_t = [1_000_000])]
     accounts: Vec<u64>,
+    /// In how many sorted buckets the snapshots of accounts lie, or 0 for plain files. Given several times, one after the other.
+    #[arg(long, default_values_t = [0])]
+    buckets: Vec<u32>,
     /// How often each way is measured; the medians are told.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -71,17 +74,21 @@ fn python() -> PathBuf {
 fn main() -> Result<()> {
     let args = Args::parse();
     if args.floor {
-        let (job, accounts) = (args.jobs.first(), args.accounts.first());
-        let (Some(job), Some(accounts)) = (job, accounts) else { return Err("the floor is of one job".into()) };
-        println!("{}", Data::of(*job, *accounts).floor()?.measure()?);
+        let (job, accounts, buckets) = (args.jobs.first(), args.accounts.first(), args.buckets.first());
+        let (Some(job), Some(accounts), Some(buckets)) = (job, accounts, buckets) else {
+            return Err("the floor is of one job".into());
+        };
+        println!("{}", Data::of(*job, *accounts, *buckets).floor()?.measure()?);
         return Ok(());
     }
     let mut report = Report::new(&args);
     for accounts in &args.accounts {
-        for job in &args.jobs {
-            let data = Data::of(*job, *accounts);
-            let sizes = data.prepare()?;
-            report.add(*job, *accounts, sizes, measure_ways(&args, &data)?);
+        for buckets in &args.buckets {
+            for job in &args.jobs {
+                let data = Data::of(*job, *accounts, *buckets);
+                let sizes = data.prepare()?;
+                report.add(&data, sizes, measure_ways(&args, &data)?);
+            }
         }
     }
     let tables = report.markdown();

@@ -18,7 +18,7 @@ def main(figures, plot):
     with open(figures) as file:
         records = json.load(file)
     jobs = list(dict.fromkeys(record["job"] for record in records))
-    ways = list(dict.fromkeys(record["way"] for record in records))
+    ways = list(dict.fromkeys((record["way"], record["buckets"]) for record in records))
     figure, axes = pyplot.subplots(len(MEASURES), len(jobs), figsize=(4 * len(jobs), 6), squeeze=False, layout="constrained")
     for column, job in enumerate(jobs):
         axes[0][column].set_title(job)
@@ -28,14 +28,17 @@ def main(figures, plot):
                 axes[row][column].set_ylabel(label)
         axes[-1][column].set_xlabel("accounts")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False)
     figure.savefig(plot, metadata={"Date": None})
 
 
 def draw(axis, records, ways, measure):
-    for way in ways:
-        points = sorted((record["accounts"], record[measure]) for record in records if record["way"] == way)
-        axis.plot(*zip(*points) if points else ([], []), marker="o", label=way, color=COLORS[way.split()[0]])
+    for way, buckets in ways:
+        measured = [record for record in records if (record["way"], record["buckets"]) == (way, buckets)]
+        points = sorted((record["accounts"], record[measure]) for record in measured)
+        look = {"marker": "s", "linestyle": "--", "markerfacecolor": "none"} if buckets else {"marker": "o"}
+        label = f"{way}, {buckets} buckets" if buckets else way
+        axis.plot(*zip(*points) if points else ([], []), label=label, color=COLORS[way.split()[0]], **look)
     axis.set_xscale("log")
     axis.set_yscale("log")
     sizes = sorted({record["accounts"] for record in records})

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Args;
 use crate::common::{Result, machine};
-use crate::data::Sizes;
+use crate::data::{Data, Sizes};
 use crate::job::Job;
 use crate::way::{Way, WayName};
 
@@ -25,6 +25,7 @@ pub struct Report {
 struct Table {
     job: Job,
     accounts: u64,
+    buckets: u32,
     sizes: Sizes,
     ways: Vec<Way>,
 }
@@ -35,8 +36,9 @@ impl Report {
         Report { conditions: format!("On {}. Page cache warm; rounds: {rounds}, medians.", machine()), tables: vec![] }
     }
 
-    pub fn add(&mut self, job: Job, accounts: u64, sizes: Sizes, ways: Vec<Way>) {
-        self.tables.push(Table { job, accounts, sizes, ways });
+    pub fn add(&mut self, data: &Data, sizes: Sizes, ways: Vec<Way>) {
+        let Data { job, accounts, buckets, .. } = *data;
+        self.tables.push(Table { job, accounts, buckets, sizes, ways });
     }
 
     pub fn markdown(&self) -> String {
@@ -54,8 +56,12 @@ impl Report {
 impl Table {
     fn markdown(&self) -> String {
         let Sizes { input_rows, output_rows } = self.sizes;
+        let layout = match self.buckets {
+            0 => String::new(),
+            buckets => format!(" in {buckets} sorted buckets"),
+        };
         let mut text = format!(
-            "\n`{}`, {} accounts: {input_rows} rows of snapshots in, {output_rows} rows out.\n\n",
+            "\n`{}`, {} accounts{layout}: {input_rows} rows of snapshots in, {output_rows} rows out.\n\n",
             self.job, self.accounts
         );
         text += "| | time | of it start | CPU time | peak memory | read | written | to the floor | to DuckDB |\n";
@@ -92,6 +98,7 @@ impl Table {
             json!({
                 "job": self.job.name(),
                 "accounts": self.accounts,
+                "buckets": self.buckets,
                 "way": way.name.to_string(),
                 "seconds": way.seconds(),
                 "peak_mib": way.median(|measured| measured.peak_bytes as f64) / MIB,

@@ -100,7 +100,8 @@ impl Way {
 /// fetches the rows that it is to encode.
 fn measure_floor(data: &Data) -> Result<Measured> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--floor", "--job", data.job.name(), "--accounts", &data.accounts.to_string()]);
+    let (accounts, buckets) = (data.accounts.to_string(), data.buckets.to_string());
+    command.args(["--floor", "--job", data.job.name(), "--accounts", &accounts, "--buckets", &buckets]);
     let child = measure(&mut command)?;
     let clocks: Clocks = serde_json::from_str(&child.stdout)?;
     Ok(Measured { elapsed: clocks.elapsed(), cpu: clocks.cpu(), ..child })

@@ -107,16 +107,16 @@ impl<const WORDS: usize> Shard<WORDS> {
         spill.read(bucket, self.dealing.buckets, items).map_err(|error| self.failed("read", error))
     }
 
+    /// What it has written to a file.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.spill.as_ref().map_or(0, |spill| spill.end)
+    }
+
     fn failed(&self, action: &str, error: io::Error) -> Error {
         Error::new(ErrorKind::Publish, format!("failed to {action} what does not fit into memory"))
             .with("folder", self.dealing.folder.display())
             .source(error)
             .hint("see that the disk has room, name another folder with work = in gatefold.toml, or give more --memory")
-    }
-
-    #[cfg(test)]
-    fn spilled(&self) -> bool {
-        self.spill.is_some()
     }
 }
 
@@ -210,10 +210,10 @@ mod tests {
     fn what_is_dealt_out_is_read_back_from_memory_and_from_files() {
         let folder = tempfile::tempdir().unwrap();
         let held = dealt(2_000, folder.path());
-        assert!(!held.spilled());
+        assert_eq!(held.spilled_bytes(), 0);
         assert_eq!(all(&held), entries());
         let spilled = dealt(30, folder.path());
-        assert!(spilled.spilled());
+        assert!(spilled.spilled_bytes() > 0);
         assert_eq!(all(&spilled), entries());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the files have no name");
     }

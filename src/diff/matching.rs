@@ -88,6 +88,14 @@ pub(super) struct Leftovers {
     pub met: Vec<Shard<1>>,
 }
 
+impl Leftovers {
+    /// What of them lies on disk.
+    pub fn spilled_bytes(&self) -> u64 {
+        let rows = self.from.iter().chain(&self.to).map(Shard::spilled_bytes);
+        rows.chain(self.met.iter().map(Shard::spilled_bytes)).sum()
+    }
+}
+
 /// Nothing, when keys have met in step and one seems to come twice on a side.
 pub(super) async fn matched(comparison: &Comparison<'_>, left: Leftovers, way: Way) -> Result<Option<Marks>> {
     let marks = Marks { from: SideMarks::none(comparison.from), to: SideMarks::none(comparison.to), unchanged: 0 };
@@ -172,7 +180,9 @@ fn meet(mut before: &[Entry], mut after: &[Entry]) -> Found {
             ([], [one]) => found.to.alone.push(one.place),
             _ => {
                 for (rows, side) in [(old, &mut found.from), (new, &mut found.to)] {
-                    side.repeated.extend(rows.iter().filter(|_| rows.len() > 1).map(|entry| entry.place));
+                    let places = rows.iter().map(|entry| entry.place);
+                    // One row has no other that it could be the same as, or several.
+                    if rows.len() > 1 { side.repeated.extend(places) } else { side.changed.extend(places) }
                 }
             }
         }

@@ -157,7 +157,7 @@ pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
         // Once more, to tell which keys they are; or two digests were alike that will not be alike again.
         None => found(comparison, Way::Apart).await?.ok_or_else(met_apart)?,
     };
-    let Found { marks, unchanged, tally, parked } = found;
+    let Found { marks, unchanged, tally, parked, .. } = found;
     keys::refuse_repeated(comparison, &marks).await?;
     let rows = rows(comparison, &marks, unchanged, tally.rows());
     let columns = columns::differences(comparison, &marks, tally).await?;
@@ -168,17 +168,25 @@ pub async fn compare(comparison: &Comparison<'_>) -> Result<Difference> {
     Ok(Difference { rows, columns, added, removed })
 }
 
-/// The rows that the other side does not have as they are, by their places, a set a file. Of a key that comes more than once on
-/// a side all rows there are among them.
+/// The rows that the other side does not have as they are, by their places, a set a file.
+pub(crate) struct Differing {
+    pub from: Vec<RowSet>,
+    pub to: Vec<RowSet>,
+    /// What did not fit into memory.
+    pub spilled_bytes: u64,
+}
+
+/// Of a key that comes more than once on a side all rows there are among those that differ.
 ///
 /// Errors: as of [`compare`], but for keys that come twice.
-pub(crate) async fn differing(comparison: &Comparison<'_>) -> Result<[Vec<RowSet>; 2]> {
+pub(crate) async fn differing(comparison: &Comparison<'_>) -> Result<Differing> {
     let found = found(comparison, Way::Apart).await?.ok_or_else(met_apart)?;
     let differing = |side: SideMarks| {
         let sets = side.alone.into_iter().zip(side.changed).zip(side.repeated);
         sets.map(|((alone, changed), repeated)| alone.with(&changed).with(&repeated)).collect()
     };
-    Ok([differing(found.marks.from), differing(found.marks.to)])
+    let Found { marks, spilled_bytes, .. } = found;
+    Ok(Differing { from: differing(marks.from), to: differing(marks.to), spilled_bytes })
 }
 
 fn met_apart() -> Error {
@@ -195,6 +203,7 @@ struct Found {
     tally: Tally,
     /// For each side, the keys of all rows that may be alone, if they are few.
     parked: [Option<Vec<RecordBatch>>; 2],
+    spilled_bytes: u64,
 }
 
 async fn found(comparison: &Comparison<'_>, way: Way) -> Result<Option<Found>> {
@@ -210,8 +219,9 @@ async fn found(comparison: &Comparison<'_>, way: Way) -> Result<Option<Found>> {
             *parked = parked.take().zip(side.parked).map(|(all, some)| [all, some].concat());
         }
     }
+    let spilled_bytes = left.spilled_bytes();
     let marks = matching::matched(comparison, left, way).await?;
-    Ok(marks.map(|marks| Found { marks, unchanged, tally, parked }))
+    Ok(marks.map(|marks| Found { marks, unchanged, tally, parked, spilled_bytes }))
 }
 
 fn rows(comparison: &Comparison<'_>, marks: &Marks, unchanged: u64, changed: u64) -> Rows {

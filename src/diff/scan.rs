@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::SendableRecordBatchStream;
@@ -18,6 +19,7 @@ use super::pieces::{piece_rows, runs};
 use super::{Comparison, Progress};
 use crate::engine::engine_error;
 use crate::error::{Error, Result};
+use crate::history::RowSet;
 use crate::keyed_digest::Seeds;
 
 /// The part of the digests' memory that rows may take that wait in step.
@@ -57,12 +59,19 @@ pub(super) async fn scanned(comparison: &Comparison<'_>, way: Way) -> Result<Opt
     let mut readers = JoinSet::new();
     for (from, to) in from.into_iter().zip(to) {
         let lockstep = lockstep(comparison, &dealing, count);
-        let reader = |opened: Option<(SendableRecordBatchStream, Vec<usize>)>| {
-            let progress = Arc::clone(&comparison.progress);
-            opened.map(|(stream, files)| Reader { stream, files, keys: comparison.key.len(), seeds, progress })
-        };
-        let sides = [from.open(comparison, comparison.from).await?, to.open(comparison, comparison.to).await?];
-        let sides = sides.map(reader);
+        let mut sides = [None, None];
+        for ((run, source), reader) in [(from, comparison.from), (to, comparison.to)].into_iter().zip(&mut sides) {
+            let (progress, only) = (Arc::clone(&comparison.progress), source.only.clone());
+            let opened = run.open(comparison, source).await?;
+            *reader = opened.map(|(stream, files)| Reader {
+                stream,
+                files,
+                keys: comparison.key.len(),
+                only,
+                seeds,
+                progress,
+            });
+        }
         readers.spawn(async move {
             match way {
                 Way::InStep => in_step(sides, lockstep).await,
@@ -140,6 +149,7 @@ struct Reader {
     files: Vec<usize>,
     /// How many columns are the key; the values follow, then the place.
     keys: usize,
+    only: Option<Arc<Vec<RowSet>>>,
     seeds: Seeds,
     progress: Progress,
 }
@@ -148,17 +158,30 @@ impl Reader {
     async fn next(&mut self) -> Result<Option<Rows>> {
         let Some(batch) = self.stream.try_next().await.map_err(engine_error)? else { return Ok(None) };
         (self.progress)(batch.num_rows() as u64);
-        self.digested(&batch).map(Some).map_err(engine_error)
+        self.counting(batch).and_then(|batch| self.digested(&batch)).map(Some).map_err(engine_error)
+    }
+
+    /// The rows that count.
+    fn counting(&self, batch: RecordBatch) -> DataFusionResult<RecordBatch> {
+        let Some(only) = &self.only else { return Ok(batch) };
+        let counts: BooleanArray =
+            self.places(&batch).map(|place| Some(only[place.file].contains(place.row))).collect();
+        Ok(filter_record_batch(&batch, &counts)?)
+    }
+
+    fn places(&self, batch: &RecordBatch) -> impl Iterator<Item = Place> {
+        let [piece, row] = [2, 1].map(|from_end| batch.column(batch.num_columns() - from_end));
+        let (pieces, rows) = (piece.as_primitive::<UInt32Type>(), row.as_primitive::<Int64Type>());
+        let places = pieces.values().iter().zip(rows.values());
+        places.map(|(piece, row)| Place { file: self.files[*piece as usize], row: *row as u64 })
     }
 
     fn digested(&self, batch: &RecordBatch) -> DataFusionResult<Rows> {
-        let (columns, place) = batch.columns().split_at(batch.num_columns() - 2);
+        let columns = &batch.columns()[..batch.num_columns() - 2];
         let (key, values) = columns.split_at(self.keys);
         let keys = self.seeds.keys(key, batch.num_rows())?;
         let values = self.seeds.values(values, batch.num_rows())?;
-        let (pieces, rows) = (place[0].as_primitive::<UInt32Type>(), place[1].as_primitive::<Int64Type>());
-        let places = pieces.values().iter().zip(rows.values());
-        let places = places.map(|(piece, row)| Place { file: self.files[*piece as usize], row: *row as u64 }.packed());
+        let places = self.places(batch).map(Place::packed);
         let told: Vec<usize> = (0..columns.len()).collect();
         Ok(Rows { batch: batch.project(&told)?, keys, values, places: places.collect() })
     }

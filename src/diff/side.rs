@@ -122,6 +122,7 @@ impl Side {
             files: self.files.iter().map(file).collect(),
             schema: self.schema,
             as_of: self.as_of,
+            only: None,
             shared_rows,
         }
     }

@@ -21,12 +21,14 @@ pub struct Source {
     pub schema: SchemaRef,
     /// Of a history: the day as of which its rows are read.
     pub as_of: Option<SnapshotDate>,
+    /// The rows that count, a set a file; all where there is none.
+    pub(crate) only: Option<Arc<Vec<RowSet>>>,
     /// Rows of files that the other side has too; they are not read.
     pub shared_rows: u64,
 }
 
 impl Source {
-    /// Rows that are read, of a history also those that were not open on its day.
+    /// Rows that are read, also those that do not count, and of a history those that were not open on its day.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }

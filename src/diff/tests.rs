@@ -129,7 +129,7 @@ async fn source(storage: &Storage, name: &str, rows: &Table, each: usize) -> Sou
         files.push(DataFile { meta: storage.head(&path).await.unwrap(), rows: part.len() as u64, selection: None });
     }
     let (store, schema) = (storage.url().clone(), batch(&[]).schema());
-    Source { name: name.to_owned(), store, files, schema, as_of: None, shared_rows: 0 }
+    Source { name: name.to_owned(), store, files, schema, as_of: None, only: None, shared_rows: 0 }
 }
 
 /// What a comparison gave, and what was heard of its progress.
@@ -348,6 +348,55 @@ fn what_names_a_person_is_withheld_in_keys_and_in_values() {
     assert_eq!(keys.added[0].to_string(), format!("id={WITHHELD}, part=x"));
     assert_eq!(keys.columns[0].examples[0].key.to_string(), format!("id={WITHHELD}, part=x"));
     assert_eq!(keys.columns[0].examples[0].before.as_deref(), Some("secret"));
+}
+
+/// The ids of the rows that differ, on each side.
+async fn differing_ids(comparison: &Comparison<'_>, sides: [&Table; 2], each: [usize; 2]) -> [Vec<i64>; 2] {
+    let Differing { from, to, .. } = differing(comparison).await.unwrap();
+    let ids = |(sets, (rows, each)): (Vec<RowSet>, (&Table, usize))| {
+        let place = |at: usize| (at / each, (at % each) as u64);
+        let is_in = |at: &usize| sets[place(*at).0].contains(place(*at).1);
+        (0..rows.len()).filter(is_in).map(|at| rows[at].0.0).collect()
+    };
+    let mut sides = [from, to].into_iter().zip(sides.into_iter().zip(each)).map(ids);
+    [sides.next().unwrap(), sides.next().unwrap()]
+}
+
+#[test]
+fn rows_that_differ_are_told_by_their_places_and_no_key_that_comes_twice_gets_lost() {
+    let from = vec![row(1, "a"), row(2, "b"), row(3, "c"), row(3, "c"), row(4, "d"), row(5, "e")];
+    let to = vec![row(1, "a"), row(2, "x"), row(3, "c"), row(4, "d"), row(4, "d"), row(6, "f")];
+    let found = at_once(with_tables(&from, &to, 1 << 20, "", Arc::new(|_| ()), async |comparison| {
+        differing_ids(comparison, [&from, &to], [7, 11]).await
+    }));
+    assert_eq!(found, [vec![2, 3, 3, 4, 5], vec![2, 3, 4, 4, 6]]);
+}
+
+#[test]
+fn rows_that_do_not_count_meet_nothing() {
+    let (from, to) = (vec![row(1, "a"), row(2, "b")], vec![row(1, "a"), row(1, "z"), row(2, "b"), row(3, "c")]);
+    let found = at_once(with_tables(&from, &to, 1 << 20, "", Arc::new(|_| ()), async |comparison| {
+        let mut counts = RowSet::all(4);
+        for row in [1, 3] {
+            let mut one = RowSet::none(4);
+            one.insert(row);
+            counts = counts.without(&one);
+        }
+        let counted = Source { only: Some(Arc::new(vec![counts])), ..comparison.to.clone() };
+        let comparison = Comparison {
+            engine: comparison.engine,
+            folder: comparison.folder,
+            from: comparison.from,
+            to: &counted,
+            key: comparison.key,
+            columns: comparison.columns,
+            limits: comparison.limits,
+            digest_bytes: comparison.digest_bytes,
+            progress: Arc::clone(&comparison.progress),
+        };
+        differing_ids(&comparison, [&from, &to], [7, 11]).await
+    }));
+    assert_eq!(found, [const { Vec::<i64>::new() }; 2]);
 }
 
 #[test]

@@ -15,10 +15,11 @@ use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::union::InterleaveExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning};
+use datafusion::physical_plan::{ChildSatisfactionOptions, ExecutionPlan, ExecutionPlanProperties, Partitioning};
 use datafusion::prelude::SessionContext;
 
 use super::bucket_exchange::BucketExchangeExec;
@@ -99,8 +100,12 @@ pub(super) fn bucketed(plan: &Arc<dyn ExecutionPlan>) -> Option<(Arc<dyn Physica
     }
 }
 
-/// Whether the rows stay where they are: DataFusion puts its exchanges in last of all, below joins whose sides do not lie alike.
+/// Whether the rows stay where they are: DataFusion puts its exchanges in last of all, below joins whose sides do not lie alike, and
+/// below what groups rows by something else.
 fn stays(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.is::<BucketExchangeExec>() {
+        return true;
+    }
     let (left, right, on) = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
         if *join.partition_mode() == PartitionMode::CollectLeft {
             return stays(join.right());
@@ -109,7 +114,15 @@ fn stays(plan: &Arc<dyn ExecutionPlan>) -> bool {
     } else if let Some(join) = plan.downcast_ref::<SortMergeJoinExec>() {
         (join.left(), join.right(), join.on())
     } else {
-        return plan.children().into_iter().all(stays);
+        let wanted = plan.input_distribution_requirements();
+        let options = ChildSatisfactionOptions::new().with_allow_subset(true);
+        let grouped_twice =
+            plan.downcast_ref::<AggregateExec>().is_some_and(|groups| groups.group_expr().has_grouping_set());
+        return !grouped_twice
+            && plan.children().into_iter().enumerate().all(|(place, child)| {
+                let satisfied = wanted.child_satisfaction(place, child.as_ref(), options);
+                satisfied.is_ok_and(|satisfied| satisfied.is_satisfied()) && stays(child)
+            });
     };
     match (bucketed(left), bucketed(right), on) {
         (Some((left_by, left_count)), Some((right_by, right_count)), [(left_key, right_key)]) => {
@@ -298,6 +311,7 @@ mod tests {
             "SELECT l.key FROM l WHERE l.value IN (SELECT value / 10 FROM plain_r)",
             "SELECT l.key, r.value FROM plain_r AS r LEFT JOIN l ON r.value = l.value * 10",
             "SELECT key FROM l UNION ALL SELECT key FROM plain_r UNION ALL SELECT key FROM r",
+            "SELECT key, count(*) AS n FROM (SELECT key FROM l UNION ALL SELECT key FROM plain_r) GROUP BY key",
         ] {
             let frame = fixture.context.sql(sql).await.unwrap();
             let layout = crate::stage::Layout {

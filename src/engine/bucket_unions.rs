@@ -180,7 +180,8 @@ impl ExecutionPlan for BucketUnionExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true; self.inputs.len()]
+        // Not beyond the bucket column.
+        vec![false; self.inputs.len()]
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -236,7 +237,8 @@ mod tests {
 
     /// Tables in plain files say what the rows are to be.
     async fn is_as_in_plain_files(fixture: &Fixture, sql: &str) {
-        let plain = sql.replace(" heaped_", " plain_").replace(" l", " plain_l").replace(" r", " plain_r");
+        let plain =
+            sql.replace(" heaped_", " plain_").replace("FROM l", "FROM plain_l").replace("FROM r", "FROM plain_r");
         let [sql, plain] = [sql, &plain].map(|sql| format!("{sql} ORDER BY key"));
         assert_ne!(sql, plain);
         assert_eq!(rows(&fixture.context, &sql).await, rows(&fixture.context, &plain).await, "{sql}");
@@ -293,6 +295,41 @@ mod tests {
             let plan = plan(&fixture.context, &sql).await;
             assert_eq!(plan.contains("BucketUnionExec"), buckets > 2, "{buckets}: {plan}");
             is_as_in_plain_files(&fixture, &sql).await;
+        }
+    }
+
+    /// Parts that DataFusion deals out anew, whatever they were read from, are dealt out to buckets like any other.
+    #[tokio::test]
+    async fn parts_that_do_not_stay_in_their_buckets_are_dealt_out_again() {
+        for threads in [1, 2] {
+            let fixture = fixture(threads, Joins::Hash).await;
+            for part in [
+                "SELECT key, row_number() OVER (PARTITION BY value ORDER BY key) AS value FROM r",
+                "SELECT key, row_number() OVER (ORDER BY value, key) AS value FROM r",
+                "SELECT key, sum(value) OVER (PARTITION BY key) AS value FROM r",
+                "SELECT key, count(*) AS value FROM r GROUP BY ROLLUP (key, value)",
+                "SELECT key, count(*) AS value FROM r GROUP BY key, value",
+                "SELECT key, value FROM r LIMIT 100",
+            ] {
+                is_as_in_plain_files(&fixture, &GROUPED.replace("SELECT key, value FROM plain_r", part)).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn orders_within_groups_and_of_groups_hold() {
+        let fixture = fixture(2, Joins::Hash).await;
+        let united = "(SELECT key, value FROM l UNION ALL SELECT key, value FROM plain_r)";
+        let sql = format!(
+            "SELECT key, array_agg(value ORDER BY value DESC) AS all, max(value) AS n FROM {united} GROUP BY key"
+        );
+        assert!(plan(&fixture.context, &sql).await.contains("BucketUnionExec"));
+        is_as_in_plain_files(&fixture, &sql).await;
+        // As the whole of a query, and nothing above it.
+        for order in ["key LIMIT 2", "key DESC LIMIT 2", "key LIMIT 2 OFFSET 1"] {
+            let sql = format!("SELECT key, sum(value) FROM {united} GROUP BY key ORDER BY {order}");
+            let plain = sql.replace("FROM l", "FROM plain_l");
+            assert_eq!(rows(&fixture.context, &sql).await, rows(&fixture.context, &plain).await, "{sql}");
         }
     }
 

@@ -11,6 +11,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode, SortMergeJoinExec,
 };
@@ -111,9 +112,15 @@ fn most_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<usize>> {
         || plan.is::<SortMergeJoinExec>()
         || plan.is::<NestedLoopJoinExec>()
         || plan.is::<CrossJoinExec>();
-    Ok(below.map(|rows| match joins {
-        true => rows.into_iter().map(|rows| rows.max(1)).fold(1, usize::saturating_mul),
-        false => rows.into_iter().fold(0, usize::saturating_add),
+    Ok(below.map(|rows| {
+        // Also of a join, whose outer sides come once more.
+        let sum = rows.iter().copied().fold(0, usize::saturating_add);
+        let pairs = rows.into_iter().fold(1, usize::saturating_mul);
+        match plan.downcast_ref::<AggregateExec>() {
+            Some(groups) => sum.saturating_mul(groups.group_expr().groups().len().max(1)).max(1),
+            None if joins => pairs.max(sum),
+            None => sum,
+        }
     }))
 }
 

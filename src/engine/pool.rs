@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{
@@ -18,16 +19,22 @@ pub(super) const MERGE_PARTS: usize = 32;
 /// Where joins hash, there are few operators that could spill.
 pub(super) const HASH_PARTS: usize = 8;
 
+/// Rows that wait in exchanges for partitions that nobody has asked for may be as many parts together: an exchange has a consumer for
+/// each of its partitions, and buckets are many.
+const WAITING_PARTS: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct PartsPool {
     /// The limit for all, whatever their part is.
     all: Arc<GreedyMemoryPool>,
     part_bytes: usize,
+    /// Of all exchanges.
+    waiting_bytes: AtomicUsize,
 }
 
 impl PartsPool {
     pub fn new(all: &Arc<GreedyMemoryPool>, limit_bytes: usize, parts: usize) -> Self {
-        PartsPool { all: Arc::clone(all), part_bytes: limit_bytes / parts }
+        PartsPool { all: Arc::clone(all), part_bytes: limit_bytes / parts, waiting_bytes: AtomicUsize::new(0) }
     }
 }
 
@@ -36,6 +43,10 @@ impl PartsPool {
 /// of memory names what was asked for.
 fn copies(reservation: &MemoryReservation) -> usize {
     if reservation.consumer().name().starts_with("HashJoinInput") { 2 } else { 1 }
+}
+
+fn exchanges(reservation: &MemoryReservation) -> bool {
+    reservation.consumer().name().starts_with("RepartitionExec")
 }
 
 impl fmt::Display for PartsPool {
@@ -58,10 +69,16 @@ impl MemoryPool for PartsPool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        if exchanges(reservation) {
+            self.waiting_bytes.fetch_add(additional, Ordering::Relaxed);
+        }
         self.all.grow(reservation, additional * copies(reservation));
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        if exchanges(reservation) {
+            self.waiting_bytes.fetch_sub(shrink, Ordering::Relaxed);
+        }
         self.all.shrink(reservation, shrink * copies(reservation));
     }
 
@@ -75,7 +92,18 @@ impl MemoryPool for PartsPool {
                 self.part_bytes
             )));
         }
-        self.all.try_grow(reservation, additional * copies(reservation))
+        if !exchanges(reservation) {
+            return self.all.try_grow(reservation, additional * copies(reservation));
+        }
+        let waiting = self.waiting_bytes.fetch_add(additional, Ordering::Relaxed) + additional;
+        let taken = match held > 0 && waiting > WAITING_PARTS * self.part_bytes {
+            true => Err(DataFusionError::ResourcesExhausted(format!("{waiting} bytes wait in exchanges"))),
+            false => self.all.try_grow(reservation, additional),
+        };
+        if taken.is_err() {
+            self.waiting_bytes.fetch_sub(additional, Ordering::Relaxed);
+        }
+        taken
     }
 
     fn reserved(&self) -> usize {
@@ -128,6 +156,26 @@ mod tests {
             assert_eq!(joined.is_ok(), fits, "{joined:?}");
             assert_eq!(pool.reserved(), 0);
         }
+    }
+
+    #[test]
+    fn exchanges_have_their_parts_together() {
+        let pool = pool();
+        let exchanges: Vec<_> = (0..8)
+            .map(|partition| {
+                MemoryConsumer::new(format!("RepartitionExec[{partition}]")).with_can_spill(true).register(&pool)
+            })
+            .collect();
+        // Each takes its first batch, and no more than four parts of a hundred bytes are filled with others.
+        exchanges.iter().for_each(|exchange| exchange.try_grow(45).unwrap());
+        exchanges[0].try_grow(40).unwrap();
+        assert!(exchanges[1].try_grow(1).is_err());
+        exchanges[2].shrink(45);
+        exchanges[1].try_grow(40).unwrap();
+        drop(exchanges);
+        assert_eq!(pool.reserved(), 0);
+        let one = MemoryConsumer::new("RepartitionExec[0]").with_can_spill(true).register(&pool);
+        one.try_grow(50).and_then(|()| one.try_grow(50)).unwrap();
     }
 
     #[test]

@@ -166,8 +166,8 @@ impl Engine {
         options.execution.parquet.pushdown_filters = false;
         // What a filter is taken to keep, in percent. Most ask whether a row holds on the day, and many rows do.
         options.optimizer.default_filter_selectivity = 50;
-        // What is dealt out by a column is grouped by that and others where it lies, of however few partitions.
-        options.optimizer.subset_repartition_threshold = 1;
+        // What is dealt out by a column is grouped by that and others where it lies, of however few partitions; one is no dealing.
+        options.optimizer.subset_repartition_threshold = 2;
         // A sort sets this much aside for its own merge; the default of 10 MB for each of many sorts starves a small pool.
         options.execution.sort_spill_reservation_bytes = (self.options.memory_bytes as usize / 64).min(10 << 20);
         config

@@ -17,7 +17,7 @@ use super::Day;
 use super::files::{HistoryFile, Kind};
 use super::rows::RowSet;
 use super::state::{State, Values};
-use crate::diff::{Column, Comparison, Limits, Source, differing};
+use crate::diff::{Column, Comparison, Differing, Limits, Source, differing};
 use crate::engine::{DataFile, FILE_COLUMN, Joins, ParquetTable, ROW_COLUMN, engine_error};
 use crate::error::{Error, Result};
 use crate::job::{VALID_FROM, VALID_TO};
@@ -27,6 +27,10 @@ const STATE: &str = "state";
 const TABLE: &str = "history";
 /// The part of the memory that digests may take; more of them are written to disk.
 const DIGEST_PART: u64 = 4;
+/// About what the digests of a row take, with the room that lists keep free.
+const DIGEST_BYTES: u64 = 128;
+/// So little is not waited for.
+const LEAST_DIGEST_BYTES: u64 = 8 << 20;
 
 /// What becomes of the rows of each file; the lists are in the order of the files.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Marks {
     /// Rows of the state that are opened.
     pub opened: Vec<RowSet>,
     pub files: Vec<FileMarks>,
+    /// What finding them wrote to disk for want of memory.
+    pub spilled_bytes: u64,
 }
 
 /// What becomes of the rows of one file of the table. A row is in one set at most; in none, it stays as it is.
@@ -66,6 +72,7 @@ pub(super) async fn compare(day: &Day<'_>, files: &[HistoryFile], state: &State,
     let mut marks = Marks {
         opened: state.kept.iter().map(|kept| RowSet::none(kept.capacity())).collect(),
         files: files.iter().map(|file| FileMarks::none(file.file.rows)).collect(),
+        spilled_bytes: 0,
     };
     mark_forgotten(day, files, state, &mut marks).await?;
     mark_rewound(day, files, &mut marks).await?;
@@ -144,16 +151,21 @@ async fn mark_differences(
         files: before.iter().map(|at| whole(&files[*at])).collect(),
         schema: table.schema(),
         as_of: Some(day_before),
+        only: None,
         shared_rows: 0,
     };
     let state_rows = state.source(day);
     let column = |name: &String| Column { name: name.clone(), withheld: true };
     let key: Vec<Column> = table.key().iter().map(column).collect();
     let columns = table.model_columns().map(|known| column(&known.name)).filter(|known| !key.contains(known));
-    let digest_bytes = day.engine.options().memory_bytes / DIGEST_PART;
     let context = day.engine.session(Joins::Hash);
     let reservation = MemoryConsumer::new("digests of a history").register(&context.runtime_env().memory_pool);
-    reservation.try_grow(digest_bytes as usize).map_err(engine_error)?;
+    let all_bytes = (open.rows() + state_rows.rows()) * DIGEST_BYTES;
+    let mut digest_bytes = all_bytes.clamp(LEAST_DIGEST_BYTES, day.engine.options().memory_bytes / DIGEST_PART);
+    // Others may hold much at the moment, and digests can go to disk.
+    while digest_bytes > LEAST_DIGEST_BYTES && reservation.try_grow(digest_bytes as usize).is_err() {
+        digest_bytes = (digest_bytes / 2).max(LEAST_DIGEST_BYTES);
+    }
     let comparison = Comparison {
         engine: day.engine,
         folder: &day.engine.options().spill_folder,
@@ -165,12 +177,13 @@ async fn mark_differences(
         digest_bytes,
         progress: Arc::new(|_| ()),
     };
-    let [closed, opened] = differing(&comparison).await?;
+    let Differing { from: closed, to: opened, spilled_bytes } = differing(&comparison).await?;
+    marks.spilled_bytes = spilled_bytes;
     for (at, closed) in before.iter().zip(closed) {
         marks.files[*at].closed = closed;
     }
     // All rows of a key that stands twice are opened, so that the check of the key finds them.
-    marks.opened = opened.iter().zip(&state.kept).map(|(opened, kept)| opened.within(kept)).collect();
+    marks.opened = opened;
     Ok(())
 }
 

@@ -141,7 +141,7 @@ pub async fn stage(day: &Day<'_>, session: &SessionContext, joins: Joins) -> Res
     Ok(Staged {
         table: day.job.table.name.clone(),
         files: staged,
-        spilled_bytes: state.spilled_bytes + written.spilled_bytes,
+        spilled_bytes: state.spilled_bytes + marks.spilled_bytes + written.spilled_bytes,
         change: Some(Box::new(change)),
     })
 }

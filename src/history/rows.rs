@@ -62,11 +62,6 @@ impl RowSet {
     }
 
     #[must_use]
-    pub fn within(&self, other: &RowSet) -> Self {
-        self.zip(other, |a, b| a & b)
-    }
-
-    #[must_use]
     pub fn with(&self, other: &RowSet) -> Self {
         self.zip(other, |a, b| a | b)
     }

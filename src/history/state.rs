@@ -77,7 +77,7 @@ impl State {
         Ok(())
     }
 
-    /// All rows, in the columns of the model.
+    /// The rows that count, in the columns of the model.
     pub fn source(&self, day: &Day<'_>) -> Source {
         let file = |file: &StagedFile| DataFile { meta: file.meta.clone(), rows: file.rows(), selection: None };
         Source {
@@ -86,6 +86,7 @@ impl State {
             files: self.files.iter().map(file).collect(),
             schema: schema_of(day.job.table.model_columns()),
             as_of: None,
+            only: (!self.kept.iter().all(RowSet::is_all)).then(|| Arc::new(self.kept.clone())),
             shared_rows: 0,
         }
     }

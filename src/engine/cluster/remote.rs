@@ -323,6 +323,13 @@ mod tests {
         assert_eq!(plan.matches("JoinExec").count(), 2, "{plan}");
     }
 
+    #[test]
+    fn no_side_is_held_for_its_few_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(&Storage::open_local(folder.path()).unwrap(), folder.path().to_owned());
+        assert!(session.state().physical_optimizers().iter().all(|rule| rule.name() != MERGE_JOINS));
+    }
+
     #[tokio::test]
     async fn buckets_are_not_sent() {
         let folder = tempfile::tempdir().unwrap();
